@@ -1,1 +1,3 @@
+//! The program: wires the process to [`watchparty_cache`].
+
 fn main() {}

@@ -1,0 +1,1 @@
+//! Carries out the plan of a clear and surveys again.

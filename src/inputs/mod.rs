@@ -1,0 +1,1 @@
+//! The action's inputs: raw strings become one typed value here, and end here.

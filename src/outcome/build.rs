@@ -1,0 +1,242 @@
+//! The outcome of a build: per image its steps, times and cache source.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+/// What one run of `mode: build` did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildOutcome {
+    /// When the run's first image began.
+    pub started_at: DateTime<Utc>,
+    /// Wall time of all builds together.
+    pub duration: Duration,
+    /// The images, in the order of the Compose file.
+    pub images: Vec<ImageOutcome>,
+    /// Things that a person should know and that did not fail the build.
+    pub warnings: Vec<String>,
+    /// The engine that built.
+    pub engine: EngineFacts,
+    /// Set if the run was cancelled.
+    pub cancelled: bool,
+}
+
+/// What is worth saying of the engine.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EngineFacts {
+    /// Its version, as `28.5.2`.
+    pub version: String,
+    /// Whether images live in the containerd image store (else a graph driver).
+    pub containerd_store: bool,
+    /// `buildkit` or `classic`.
+    pub builder: String,
+}
+
+/// One image of a build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageOutcome {
+    /// What the person calls it: the Compose service or the first tag.
+    pub name: String,
+    /// Its names.
+    pub tags: Vec<String>,
+    /// When its build began, measured from the run's start.
+    pub offset: Duration,
+    /// Wall time of its build.
+    pub duration: Duration,
+    /// How it ended.
+    pub result: ImageResult,
+    /// Dockerfile steps, in the order of the Dockerfile.
+    pub steps: Vec<StepOutcome>,
+    /// What is not a Dockerfile step: loading the context, resolving base images, exporting.
+    pub other: Vec<OperationOutcome>,
+    /// Cache sources that could not be used, each with the engine's reason.
+    pub unused_sources: Vec<UnusedSource>,
+    /// Set if this is the first build after a clear of this image.
+    pub fresh_after: Option<ClearMark>,
+    /// Bytes of context that travelled to the builder.
+    pub context_bytes: u64,
+}
+
+/// How the build of one image ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageResult {
+    /// It was built.
+    Built {
+        /// The engine's id of the image.
+        image_id: String,
+        /// The registry's digest, if it was pushed.
+        digest: Option<String>,
+    },
+    /// It failed.
+    Failed(Failure),
+    /// The run was cancelled before it was finished.
+    Cancelled,
+    /// It was not begun, because what it needs failed.
+    Skipped {
+        /// The name of what failed.
+        because: String,
+    },
+}
+
+/// Why the build of an image failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The builder's message, masked.
+    pub message: String,
+    /// The step that failed, as in [`StepOutcome::name`], if it was a step.
+    pub step: Option<String>,
+    /// The exit status of the step's process.
+    pub exit_code: Option<i32>,
+    /// The last lines that the step printed, masked.
+    pub log_tail: Vec<String>,
+    /// Where the step stands.
+    pub location: Option<SourceLocation>,
+    /// What to do about it, where that is known.
+    pub help: Option<String>,
+}
+
+/// A place in a Dockerfile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceLocation {
+    /// Path relative to the workspace where it lies inside, else absolute.
+    pub file: String,
+    /// First line, from 1.
+    pub line: u32,
+    /// Last line.
+    pub end_line: u32,
+}
+
+/// One Dockerfile step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepOutcome {
+    /// The builder's name of it, as `[build 2/5] RUN make`, build-argument values replaced by `$NAME`.
+    pub name: String,
+    /// The stage, if the Dockerfile names it.
+    pub stage: Option<String>,
+    /// Position in the stage, from 1, as BuildKit counts (a stage's `FROM` is 1).
+    pub position: u32,
+    /// Number of steps in the stage.
+    pub of: u32,
+    /// The instruction alone: `RUN make`.
+    pub instruction: String,
+    /// Whether it came from a cache.
+    pub cached: bool,
+    /// Where it came from.
+    pub source: CacheSource,
+    /// How it ended.
+    pub status: StepStatus,
+    /// When it ran, each from the run's start; a cached step's intervals are time spent to restore its layer.
+    pub intervals: Vec<Interval>,
+}
+
+impl StepOutcome {
+    /// Time spent on the step in all its intervals.
+    pub fn duration(&self) -> Duration {
+        self.intervals.iter().map(Interval::length).sum()
+    }
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepStatus {
+    /// It is done.
+    Done,
+    /// It failed.
+    Failed,
+    /// It was cut short, because another step failed or the run was cancelled.
+    Cancelled,
+    /// It was never begun.
+    NotRun,
+}
+
+/// A span of time from the run's start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interval {
+    /// Its beginning.
+    pub start: Duration,
+    /// Its end.
+    pub end: Duration,
+}
+
+impl Interval {
+    /// How long it was.
+    pub fn length(&self) -> Duration {
+        self.end.saturating_sub(self.start)
+    }
+}
+
+/// Something the builder did that is not a Dockerfile step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperationOutcome {
+    /// The builder's name of it, masked.
+    pub name: String,
+    /// What it was.
+    pub kind: OperationKind,
+    /// When it ran.
+    pub intervals: Vec<Interval>,
+    /// Its error, if it had one.
+    pub error: Option<String>,
+}
+
+/// What an operation was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OperationKind {
+    /// `[internal] …`: the Dockerfile, the ignore file, the context.
+    Internal,
+    /// `FROM …`: a base image.
+    Base,
+    /// `importing cache manifest from …`.
+    CacheImport,
+    /// `exporting …`, `writing image …`, `unpacking …`, `pushing …`.
+    Export,
+    /// Anything else.
+    Other,
+}
+
+/// Where cached steps came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CacheSource {
+    /// Nothing was cached.
+    None,
+    /// The builder's own records.
+    Builder,
+    /// Previous images.
+    Image,
+    /// A registry.
+    Registry,
+    /// More than one of these, or one that cannot be told apart.
+    Mixed,
+}
+
+impl CacheSource {
+    /// The word that outputs and reports use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Builder => "builder",
+            Self::Image => "image",
+            Self::Registry => "registry",
+            Self::Mixed => "mixed",
+        }
+    }
+}
+
+/// A cache source that could not be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnusedSource {
+    /// As the person wrote it.
+    pub source: String,
+    /// Why, in the engine's words.
+    pub reason: String,
+}
+
+/// The mark that a clear left for the next build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClearMark {
+    /// When it was cleared.
+    pub cleared_at: DateTime<Utc>,
+    /// The URL of the run that did it, if it ran on GitHub.
+    pub run_url: Option<String>,
+    /// Whether the builder's records were removed as well.
+    pub builder_cleared: bool,
+}

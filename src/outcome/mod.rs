@@ -1,0 +1,6 @@
+//! What happened: plain data that every report is made from, and nothing else is.
+//!
+//! Nothing in here holds a secret: texts that came from a build are masked before they are put in.
+
+pub mod build;
+pub mod clear;

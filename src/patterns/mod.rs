@@ -1,0 +1,1 @@
+//! moby's ignore and include patterns (`github.com/moby/patternmatcher`).

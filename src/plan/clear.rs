@@ -1,0 +1,1 @@
+//! The plan of a clear: what goes, what stays and why.

@@ -1,0 +1,3 @@
+//! Plans: pure functions from what is asked and what exists to what will be done.
+
+pub mod clear;

@@ -1,0 +1,1 @@
+//! Compose files: reading, interpolating, merging, and the images that they build.

@@ -1,0 +1,1 @@
+//! What exists now: images, containers and builder records, read and not changed.
