@@ -209,7 +209,7 @@ mod tests {
         ] {
             match text.parse::<ImageReference>() {
                 Ok(reference) => {
-                    assert_eq!((reference.canonical().as_str(), reference.to_string().as_str()), (canonical, familiar))
+                    assert_eq!((reference.canonical().as_str(), reference.to_string().as_str()), (canonical, familiar));
                 }
                 Err(_) => assert_eq!(canonical, "", "{text}"),
             }
