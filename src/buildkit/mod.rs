@@ -12,6 +12,7 @@ pub mod solve;
 mod stream;
 pub mod trace;
 pub mod usage;
+pub mod workers;
 
 pub use connection::{Connection, Endpoint, Transport};
 pub use error::BuildKitError;

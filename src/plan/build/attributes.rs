@@ -94,8 +94,8 @@ impl Writer<'_> {
             Dockerfile::File(path) => {
                 let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
                 let directory = path.parent().unwrap_or_else(|| Path::new("/")).to_owned();
-                self.set("filename", name);
-                self.local("dockerfile", LocalSource::Directory(directory));
+                self.set("filename", &name);
+                self.local("dockerfile", LocalSource::Dockerfile { directory, name });
                 if matches!(self.target.context, Context::Remote(_)) {
                     self.set("dockerfilekey", "dockerfile");
                 }

@@ -108,6 +108,13 @@ pub struct Local {
 pub enum LocalSource {
     /// A directory of this machine.
     Directory(PathBuf),
+    /// A Dockerfile of this machine, and the ignore file beside it: nothing else of their directory is shown.
+    Dockerfile {
+        /// The directory.
+        directory: PathBuf,
+        /// The Dockerfile's name.
+        name: String,
+    },
     /// One file, from memory.
     Inline {
         /// Its name.
