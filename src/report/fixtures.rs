@@ -24,6 +24,13 @@ fn engine() -> EngineFacts {
     EngineFacts { version: "28.5.2".into(), containerd_store: true, builder: "buildkit".into() }
 }
 
+/// An id that looks like one: FNV-1a of the name, four times.
+fn id(name: &str) -> String {
+    let hash =
+        name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    format!("sha256:{}", format!("{hash:016x}").repeat(4))
+}
+
 fn build(seconds: f64, images: Vec<ImageOutcome>) -> BuildOutcome {
     BuildOutcome {
         started_at: noon(),
@@ -36,13 +43,12 @@ fn build(seconds: f64, images: Vec<ImageOutcome>) -> BuildOutcome {
 }
 
 fn image(name: &str, seconds: f64, steps: Vec<StepOutcome>) -> ImageOutcome {
-    let id = format!("sha256:{}", name.bytes().cycle().take(32).map(|b| format!("{b:02x}")).collect::<String>());
     ImageOutcome {
         name: name.into(),
         tags: vec![format!("watchparty-{name}:latest")],
         offset: Duration::ZERO,
         duration: at(seconds),
-        result: ImageResult::Built { image_id: id, digest: None },
+        result: ImageResult::Built { image_id: id(name), digest: None },
         steps,
         other: vec![],
         unused_sources: vec![],
@@ -248,10 +254,7 @@ pub(crate) fn twelve_services() -> BuildOutcome {
         };
         service.name = (*name).into();
         if index % 3 == 0 {
-            service.result = ImageResult::Built {
-                image_id: format!("sha256:{index:064x}"),
-                digest: Some(format!("sha256:{:064x}", index * 7919)),
-            };
+            service.result = ImageResult::Built { image_id: id(name), digest: Some(id(&format!("{name} manifest"))) };
         }
         service
     });
@@ -323,8 +326,7 @@ fn clear(items: Vec<ItemOutcome>, freed_bytes: u64) -> ClearOutcome {
 }
 
 fn found(name: &str, bytes: u64, fate: Fate) -> ItemOutcome {
-    let id = format!("sha256:{}", name.bytes().rev().cycle().take(32).map(|b| format!("{b:02x}")).collect::<String>());
-    ItemOutcome { place: Place::Images, name: name.into(), id: Some(id), bytes, count: 1, fate }
+    ItemOutcome { place: Place::Images, name: name.into(), id: Some(id(name)), bytes, count: 1, fate }
 }
 
 fn records(count: u64, bytes: u64, fate: Fate) -> ItemOutcome {
@@ -363,10 +365,10 @@ pub(crate) fn cleared_in_part() -> ClearOutcome {
     let mut outcome = cleared();
     outcome.items[2].fate = conflict;
     outcome.items[4] = records(46, 158_000_000, Fate::Removed);
-    outcome.items.push(records(2, 50200_000, Fate::Failed { why: "in use by another build".into() }));
+    outcome.items.push(records(2, 502_000_000, Fate::Failed { why: "in use by another build".into() }));
     ClearOutcome {
         verified: Some(false),
-        freed_bytes: 41200_000,
+        freed_bytes: 412_000_000,
         warnings: vec!["the builder answered the prune after 60 s".into()],
         ..outcome
     }

@@ -36,6 +36,8 @@ fn sign(outcome: &BuildOutcome) -> &'static str {
         "❌"
     } else if results.cancelled > 0 {
         "🚫"
+    } else if outcome.images.iter().any(is_stale) {
+        "⚠️"
     } else {
         "✅"
     }
@@ -48,8 +50,7 @@ fn freshness(document: &mut Document, outcome: &BuildOutcome) {
         let images: Vec<&ImageOutcome> =
             outcome.images.iter().filter(|image| image.fresh_after.as_ref().map(order) == Some(mark)).collect();
         let Some(mark) = images.first().and_then(|image| image.fresh_after.as_ref()) else { continue };
-        let stale: Vec<&ImageOutcome> =
-            images.iter().copied().filter(|image| Tally::of_image(image).cached > 0).collect();
+        let stale: Vec<&ImageOutcome> = images.iter().copied().filter(|image| is_stale(image)).collect();
         if stale.is_empty() {
             let all = images.len() == outcome.images.len();
             let of = if all { String::new() } else { format!(" of {}", names(&images)) };
@@ -62,6 +63,12 @@ fn freshness(document: &mut Document, outcome: &BuildOutcome) {
     }
 }
 
+/// Whether a cache served the first build after a clear.
+fn is_stale(image: &ImageOutcome) -> bool {
+    image.fresh_after.is_some() && Tally::of_image(image).cached > 0
+}
+
+/// What makes two marks the same clear.
 fn order(mark: &ClearMark) -> (chrono::DateTime<chrono::Utc>, Option<&str>, bool) {
     (mark.cleared_at, mark.run_url.as_deref(), mark.builder_cleared)
 }

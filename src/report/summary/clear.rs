@@ -1,7 +1,7 @@
 //! The summary of a clear: what went, what stayed and why, what it freed, and whether that was verified.
 
 use crate::outcome::clear::{ClearOutcome, Fate, ItemOutcome, Place};
-use crate::report::clear_tally::{ClearTally, Share};
+use crate::report::clear_tally::ClearTally;
 use crate::report::headline;
 use crate::report::summary::build::{footer, short_id, warnings};
 use crate::report::summary::document::{Align, Document};
@@ -31,7 +31,7 @@ pub fn clear(outcome: &ClearOutcome) -> String {
             items.iter().partition(|item| item.place == Place::Builder || rank(&item.fate) < 2);
         table(&mut document, news.get(..SHOWN).unwrap_or(&news));
         let rest: Vec<&ItemOutcome> = news.into_iter().skip(SHOWN).chain(rest).collect();
-        document.details(&format!("{} more", units::thousands(rest.len())), |document| table(document, &rest));
+        document.details(&units::count(rest.len(), "more item"), |document| table(document, &rest));
     }
     if !(tally.removed.records == 0 && tally.would_remove.records == 0) {
         document.block(
@@ -67,7 +67,14 @@ fn proof(outcome: &ClearOutcome, tally: &ClearTally) -> String {
         Some(false) => "A second survey found something left: the next build may take steps from a cache.",
         None => "It was not verified: the next build may take steps from a cache.",
     };
-    format!("{proof}{kept}")
+    let removed = match tally.removed.words() {
+        // A headline that names what is left has no room for what went.
+        Some(what) if outcome.verified == Some(false) || !tally.failed.is_empty() => {
+            format!("Removed {what}, {} freed. ", units::size(outcome.freed_bytes))
+        }
+        Some(_) | None => String::new(),
+    };
+    format!("{removed}{proof}{kept}")
 }
 
 fn left(outcome: &ClearOutcome) -> Vec<String> {
@@ -96,7 +103,7 @@ fn rank(fate: &Fate) -> u8 {
 
 fn table(document: &mut Document, items: &[&ItemOutcome]) {
     let unit = SizeUnit::of(items.iter().map(|item| item.bytes).max().unwrap_or_default());
-    let size = format!("Size ({})", unit.symbol);
+    let size = format!("Size&nbsp;({})", unit.symbol);
     let head = [("What", Align::Left), ("Id", Align::Left), (size.as_str(), Align::Right), ("Result", Align::Left)];
     document.table(
         &head,
@@ -111,9 +118,8 @@ fn label(item: &ItemOutcome) -> String {
     match item.place {
         Place::Images => name(&item.name),
         Place::Builder => {
-            let share = Share { images: 0, records: item.count, bytes: item.bytes };
-            let count = share.words().map(|words| format!(" ({words})")).unwrap_or_default();
-            sentence(&item.name) + &count
+            let count = usize::try_from(item.count).unwrap_or(usize::MAX);
+            format!("{} ({})", sentence(&item.name), units::count(count, "record"))
         }
     }
 }

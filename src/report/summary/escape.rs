@@ -77,8 +77,9 @@ pub(super) fn url(raw: &str) -> Option<&str> {
 /// Whether a line would open a list, a heading or a rule: `- a`, `+ a`, `1. a`, `# a`, `===`.
 fn starts_list(line: &str) -> bool {
     let after_digits = line.trim_start_matches(|c: char| c.is_ascii_digit());
-    line.starts_with(['-', '+', '=', '#'])
-        || (after_digits.len() < line.len() && (after_digits.starts_with('.') || after_digits.starts_with(')')))
+    let is_number = after_digits.len() < line.len()
+        && after_digits.strip_prefix(['.', ')']).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
+    is_number || line.starts_with(['-', '+', '=', '#'])
 }
 
 fn all_references(line: &str) -> String {
@@ -152,6 +153,7 @@ mod tests {
             ("- item", "&#45; item"),
             ("1. item", "&#49;. item"),
             ("10) item", "&#49;0) item"),
+            ("1.2.3", "1.2.3"),
             ("# head", "&#35; head"),
             ("https://x.y", "https&#58;//x.y"),
             ("www.x.y", "www&#46;x.y"),

@@ -13,10 +13,10 @@ use crate::report::units::{self, SecondsColumn};
 
 /// So many rows are on the page; a build of so few steps shows them all.
 const SHOWN: usize = 8;
-/// What takes less is no answer to where the time went.
-const NOTICEABLE: Duration = Duration::from_millis(50);
+/// What takes less than this part of the whole is no answer to where the time went.
+const NOTICEABLE: u32 = 50;
 /// Width of the longest bar, in characters.
-const BAR: u32 = 12;
+const BAR: u128 = 12;
 
 /// A line of the table: a Dockerfile step, or something else that took time.
 struct Row<'a> {
@@ -36,7 +36,8 @@ enum How<'a> {
 pub(super) fn slowest(document: &mut Document, outcome: &BuildOutcome) {
     let rows = rows(outcome.images.iter());
     let few = Tally::of_build(outcome).total <= SHOWN;
-    let shown: Vec<&Row> = rows.iter().filter(|row| row.is_news(few)).take(SHOWN).collect();
+    let floor = outcome.duration / NOTICEABLE;
+    let shown: Vec<&Row> = rows.iter().filter(|row| row.is_news(few, floor)).take(SHOWN).collect();
     if shown.is_empty() {
         return;
     }
@@ -55,7 +56,7 @@ pub(super) fn all_steps(document: &mut Document, outcome: &BuildOutcome) {
         for image in &outcome.images {
             document.block(&identity(image));
             let rows = rows(std::iter::once(image));
-            let all: Vec<&Row> = rows.iter().filter(|row| row.is_news(true)).collect();
+            let all: Vec<&Row> = rows.iter().filter(|row| row.is_news(true, image.duration / NOTICEABLE)).collect();
             table(document, &all, false);
         }
     });
@@ -85,29 +86,30 @@ fn rows<'a>(images: impl Iterator<Item = &'a ImageOutcome>) -> Vec<Row<'a>> {
 }
 
 impl Row<'_> {
-    /// Whether the row tells something: a step that ran, and with `every_step` any step; other things if they took time.
-    fn is_news(&self, every_step: bool) -> bool {
+    /// Whether the row tells something: a step that failed or took its time, with `every_step` any step;
+    /// other things only if they took at least `floor`.
+    fn is_news(&self, every_step: bool, floor: Duration) -> bool {
         match self.how {
             How::Step(_) if every_step => true,
             How::Step(step) if step.status == StepStatus::Failed => true,
-            How::Step(_) | How::Operation(_) => self.time >= NOTICEABLE,
+            How::Step(_) | How::Operation(_) => !self.time.is_zero() && self.time >= floor,
         }
     }
 
     fn how(&self) -> String {
         match self.how {
-            How::Step(step) if step.cached => format!("⚡ cached ({})", step.source.as_str()),
+            How::Step(step) if step.cached => format!("⚡&nbsp;cached&nbsp;({})", step.source.as_str()),
             How::Step(step) => match step.status {
                 StepStatus::Done => "ran".to_owned(),
-                StepStatus::Failed => "❌ failed".to_owned(),
-                StepStatus::Cancelled => "🚫 cut short".to_owned(),
-                StepStatus::NotRun => "not begun".to_owned(),
+                StepStatus::Failed => "❌&nbsp;failed".to_owned(),
+                StepStatus::Cancelled => "🚫&nbsp;cut&nbsp;short".to_owned(),
+                StepStatus::NotRun => "not&nbsp;begun".to_owned(),
             },
             How::Operation(operation) => {
                 let kind = match operation.kind {
                     OperationKind::Internal => "preparation",
-                    OperationKind::Base => "base image",
-                    OperationKind::CacheImport => "cache import",
+                    OperationKind::Base => "base&nbsp;image",
+                    OperationKind::CacheImport => "cache&nbsp;import",
                     OperationKind::Export => "export",
                     OperationKind::Other => "other",
                 };
@@ -116,8 +118,9 @@ impl Row<'_> {
         }
     }
 
-    fn was_begun(&self) -> bool {
-        !matches!(self.how, How::Step(step) if step.status == StepStatus::NotRun)
+    /// Whether the builder spent time on it: not on a step that it never began, nor on most of the cached ones.
+    fn took_time(&self) -> bool {
+        !matches!(self.how, How::Step(step) if step.intervals.is_empty())
     }
 }
 
@@ -131,7 +134,7 @@ fn table(document: &mut Document, rows: &[&Row], with_image: bool) {
     document.table(
         &head,
         rows.iter().map(|row| {
-            let seconds = if row.was_begun() { column.show(row.time) } else { "–".to_owned() };
+            let seconds = if row.took_time() { column.show(row.time) } else { "–".to_owned() };
             let mut cells = vec![name(row.name), row.how(), seconds, bar(row.time, longest)];
             if with_image {
                 cells.insert(1, name(&row.image.name));
@@ -141,21 +144,11 @@ fn table(document: &mut Document, rows: &[&Row], with_image: bool) {
     );
 }
 
-/// A bar in eighths of a character, so that small shares can be told apart.
+/// A bar in halves of a character; whatever took time has at least half of one.
 fn bar(time: Duration, longest: Duration) -> String {
-    let eighths = time.as_millis() * u128::from(BAR) * 8 / longest.as_millis().max(1);
-    let full = "█".repeat(usize::try_from(eighths / 8).unwrap_or_default());
-    let part = match eighths % 8 {
-        0 => "",
-        1 => "▏",
-        2 => "▎",
-        3 => "▍",
-        4 => "▌",
-        5 => "▋",
-        6 => "▊",
-        _ => "▉",
-    };
-    full + part
+    let halves = (time.as_millis() * BAR * 2).div_ceil(longest.as_millis().max(1));
+    let full = "━".repeat(usize::try_from(halves / 2).unwrap_or_default());
+    if halves % 2 == 1 { full + "╸" } else { full }
 }
 
 /// An image's names and ids in full, for whoever wants to copy them.
@@ -181,7 +174,7 @@ mod tests {
     #[test]
     fn bars_are_in_proportion() {
         let bar_of = |millis| bar(Duration::from_millis(millis), Duration::from_millis(960));
-        assert_eq!([960, 480, 10, 0].map(bar_of), ["████████████", "██████", "▏", ""]);
+        assert_eq!([960, 480, 10, 0].map(bar_of), ["━━━━━━━━━━━━", "━━━━━━", "╸", ""]);
         assert_eq!(bar(Duration::ZERO, Duration::ZERO), "");
     }
 }
