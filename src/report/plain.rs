@@ -2,7 +2,7 @@
 
 /// Joins a text to one line: control characters and terminal sequences go, runs of white space become one space.
 pub fn one_line(text: &str) -> String {
-    let visible = without_sequences(text);
+    let visible = sequences(text, |_| None);
     let mut line = String::with_capacity(visible.len());
     for word in visible.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
         if !line.is_empty() {
@@ -17,10 +17,23 @@ pub fn one_line(text: &str) -> String {
 ///
 /// A progress bar overwrites its line with carriage returns; what it showed last is kept.
 pub fn log_lines(text: &str) -> Vec<String> {
-    let visible = without_sequences(text);
-    let lines = visible.strip_suffix('\n').unwrap_or(&visible);
+    cleaned_lines(&sequences(text, |_| None))
+}
+
+/// As [`log_lines`], but colours stay (`ESC [ … m`), and end where their line ends.
+pub fn coloured_log_lines(text: &str) -> Vec<String> {
+    // A character that no text uses stands in for the escape while the other control characters are removed.
+    let marked = sequences(&text.replace(COLOUR, ""), |colour| Some(format!("{COLOUR}[{colour}m")));
+    let close = |line: String| if line.contains('\u{1b}') { line + "\u{1b}[0m" } else { line };
+    cleaned_lines(&marked).into_iter().map(|line| close(line.replace(COLOUR, "\u{1b}"))).collect()
+}
+
+/// A noncharacter (Unicode 23.7): for use inside a program, never in a text.
+const COLOUR: char = '\u{fdd0}';
+
+fn cleaned_lines(text: &str) -> Vec<String> {
+    let lines = text.strip_suffix('\n').unwrap_or(text).split('\n');
     lines
-        .split('\n')
         .map(|line| line.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default())
         .map(|line| {
             let spaced = line.replace('\t', "    ");
@@ -46,8 +59,9 @@ fn is_hidden(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
-/// Removes what ECMA-48 calls control sequences (`ESC [ … m`) and control strings (`ESC ] … BEL`).
-fn without_sequences(text: &str) -> String {
+/// Removes what ECMA-48 calls control sequences (`ESC [ … m`) and control strings (`ESC ] … BEL`); `colour` may put
+/// something in the place of a sequence that selects a colour, given its parameters.
+fn sequences(text: &str, colour: impl Fn(&str) -> Option<String>) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
@@ -58,8 +72,12 @@ fn without_sequences(text: &str) -> String {
         match chars.next() {
             Some('[') => {
                 // Parameters and intermediates, then one final byte; a line end means that the sequence is broken.
-                while chars.next_if(|c| matches!(c, '\u{20}'..='\u{3f}')).is_some() {}
-                chars.next_if(|c| matches!(c, '\u{40}'..='\u{7e}'));
+                let parameters: String =
+                    std::iter::from_fn(|| chars.next_if(|c| matches!(c, '\u{20}'..='\u{3f}'))).collect();
+                let last = chars.next_if(|c| matches!(c, '\u{40}'..='\u{7e}'));
+                if last == Some('m') {
+                    plain.extend(colour(&parameters));
+                }
             }
             Some(']') => {
                 while chars.next_if(|c| !matches!(c, '\u{7}' | '\u{1b}' | '\n')).is_some() {}
