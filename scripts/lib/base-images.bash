@@ -74,7 +74,7 @@ load_stand_in() {
 
 # Raise the number when the way it is made changes.
 stand_in_recipe() {
-    { printf '1 %s\n' "$1"; [[ $1 == busybox ]] || { machine_certificates; cat /etc/pip.conf 2>/dev/null || true; }; } |
+    { printf '2 %s\n' "$1"; [[ $1 == busybox ]] || { machine_certificates; cat /etc/pip.conf 2>/dev/null || true; }; } |
         sha256sum | cut -c1-12
 }
 
@@ -139,8 +139,8 @@ make_busybox() {
     unpack_all "$tree" "$tree.list"
     rm "$tree.list"
     chroot "$tree" /bin/busybox --install -s /bin
-    echo 'root:x:0:0:root:/root:/bin/sh' >"$tree/etc/passwd"
-    echo 'root:x:0:' >"$tree/etc/group"
+    printf '%s\n' root:x:0:0:root:/root:/bin/sh nobody:x:65534:65534:nobody:/home:/bin/false >"$tree/etc/passwd"
+    printf '%s\n' root:x:0: nobody:x:65534: >"$tree/etc/group"
 }
 
 SLIM=(base-files base-passwd bash ca-certificates coreutils dash debianutils findutils grep gzip
