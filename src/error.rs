@@ -20,14 +20,14 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
-    use crate::buildkit::BuildKitError;
+    #[derive(Debug, thiserror::Error)]
+    #[error("open the file")]
+    struct Outer(#[source] std::io::Error);
 
     #[test]
     fn causes_are_appended_once() {
-        let source = io::Error::other("no such file");
-        let error = BuildKitError::Connect { address: "unix:///x".to_owned(), source };
-        assert_eq!(super::chain(&error), "connect to BuildKit at unix:///x: no such file");
+        let error = |cause: &str| Outer(std::io::Error::other(cause.to_owned()));
+        assert_eq!(super::chain(&error("no such file")), "open the file: no such file");
+        assert_eq!(super::chain(&error("the file")), "open the file");
     }
 }

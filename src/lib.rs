@@ -8,6 +8,7 @@
 //!
 //! Data is typed at every arrow, decisions are pure functions, effects sit at the edge.
 
+pub mod address;
 pub mod buildkit;
 pub mod engine;
 pub mod error;

@@ -1,44 +1,39 @@
 //! What can go wrong between this client and a BuildKit daemon.
 
-use std::io;
-use std::path::PathBuf;
+use crate::address::{Address, DialError};
 
 /// A failure to reach or to talk to BuildKit. A build that fails is not one: see [`super::solve::SolveError`].
 #[derive(Debug, thiserror::Error)]
 pub enum BuildKitError {
     /// No connection to the address.
-    #[error("connect to BuildKit at {address}")]
-    Connect {
-        /// The address, for a person.
-        address: String,
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The connection was closed while it was set up.
+    #[error("open {path} at {address}")]
+    Handshake {
+        /// The address.
+        address: Address,
+        /// `/grpc` or `/session`.
+        path: &'static str,
         /// Why.
         #[source]
-        source: io::Error,
+        source: hyper::Error,
     },
     /// The engine answered, but not with the stream that was asked for.
     #[error("open {path} at {address}: the engine answered {status}")]
     Upgrade {
-        /// The address, for a person.
-        address: String,
+        /// The address.
+        address: Address,
         /// `/grpc` or `/session`.
         path: &'static str,
         /// The HTTP status and the beginning of the body.
         status: String,
     },
-    /// A certificate or key for a TLS connection cannot be used.
-    #[error("read the TLS file {}", path.display())]
-    Tls {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
     /// The gRPC channel could not be set up.
     #[error("set up gRPC to BuildKit at {address}")]
     Channel {
-        /// The address, for a person.
-        address: String,
+        /// The address.
+        address: Address,
         /// Why.
         #[source]
         source: tonic::transport::Error,
@@ -61,13 +56,12 @@ impl BuildKitError {
     /// What to do about it.
     pub fn help(&self) -> &'static str {
         match self {
-            Self::Connect { .. } | Self::Channel { .. } => {
+            Self::Dial(_) | Self::Handshake { .. } | Self::Channel { .. } => {
                 "check that the Docker engine is running, and that DOCKER_HOST names its socket"
             }
             Self::Upgrade { .. } | Self::Session(_) => {
                 "the engine does not offer BuildKit (Docker 20.10 or newer does); set `builder: classic` to build without it"
             }
-            Self::Tls { .. } => "check DOCKER_CERT_PATH: it must hold ca.pem, cert.pem and key.pem in PEM form",
             Self::Call { .. } => "look at the engine's own log for the reason",
         }
     }

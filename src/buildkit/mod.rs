@@ -14,5 +14,5 @@ pub mod trace;
 pub mod usage;
 pub mod workers;
 
-pub use connection::{Connection, Endpoint, Transport};
+pub use connection::{Connection, Transport};
 pub use error::BuildKitError;

@@ -7,33 +7,30 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::server::Connected;
 
-/// Anything that can be read and written.
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Duplex for T {}
+use crate::address::Duplex;
 
 /// A boxed byte stream that tonic can serve gRPC on.
-pub(crate) struct ByteStream(Box<dyn Duplex>);
+pub(crate) struct SessionStream(Box<dyn Duplex>);
 
-impl ByteStream {
-    pub(crate) fn new(stream: impl Duplex) -> Self {
+impl SessionStream {
+    pub(crate) fn new(stream: impl Duplex + 'static) -> Self {
         Self(Box::new(stream))
     }
 }
 
-impl Connected for ByteStream {
+impl Connected for SessionStream {
     type ConnectInfo = ();
 
     fn connect_info(&self) -> Self::ConnectInfo {}
 }
 
-impl AsyncRead for ByteStream {
+impl AsyncRead for SessionStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for ByteStream {
+impl AsyncWrite for SessionStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }

@@ -4,8 +4,8 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use super::address::AddressError;
-use super::dial::DialError;
+use crate::address::AddressError;
+use crate::address::DialError;
 use super::info::ApiVersion;
 
 /// Where this program runs, as far as that changes what a person has to do.

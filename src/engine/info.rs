@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use super::address::Address;
+use crate::address::Address;
 use super::error::EngineError;
 
 /// The oldest API that this program speaks: Docker 20.10.

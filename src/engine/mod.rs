@@ -4,10 +4,8 @@
 //! URL, hides why no connection could be opened, and cuts long uploads off. Streams of JSON messages and what bollard
 //! cannot say (several tags, ulimits, disk usage before API 1.52) go through the transport directly.
 
-mod address;
 mod classic;
 mod containers;
-mod dial;
 mod error;
 mod images;
 mod info;
@@ -19,10 +17,10 @@ use std::time::Duration;
 
 use bollard::{BollardRequest, ClientVersion, Docker};
 
-pub use address::{Address, AddressError, DEFAULT_SOCKET, TlsFiles};
+use crate::address::Address;
+
 pub use classic::{ClassicBuild, ClassicEvent, RegistryLogin};
 pub use containers::{Container, Mount, OwnContainer};
-pub use dial::{Connection, DialError, Duplex, dial};
 pub use error::{EngineError, RunnerKind};
 pub use images::{Deleted, Image, ImageDetails, ImageUsage, Parents};
 pub use info::{ApiVersion, EngineInfo, ImageStore, NEWEST_API, OLDEST_API};

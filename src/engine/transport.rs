@@ -19,8 +19,8 @@ use serde::de::DeserializeOwned;
 use tokio::io::AsyncBufReadExt;
 use tokio_util::io::StreamReader;
 
-use super::address::Address;
-use super::dial::dial;
+use crate::address::Address;
+use crate::address::dial;
 use super::error::EngineError;
 use super::info::ApiVersion;
 
@@ -42,7 +42,7 @@ pub(super) struct Transport {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TransportError {
     #[error(transparent)]
-    Dial(#[from] super::dial::DialError),
+    Dial(#[from] crate::address::DialError),
     #[error("exchange HTTP messages")]
     Http(#[source] hyper::Error),
     #[error("build a request")]

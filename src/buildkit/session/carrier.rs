@@ -10,7 +10,7 @@ use tonic::{Code, Request, Status, Streaming};
 
 use crate::buildkit::connection::Connection;
 use crate::buildkit::error::BuildKitError;
-use crate::buildkit::stream::ByteStream;
+use crate::buildkit::stream::SessionStream;
 
 /// One message holds as much as this; the daemon's side uses 32 KiB, larger ones halve the work.
 const CHUNK: usize = 64 << 10;
@@ -27,7 +27,7 @@ pub(super) async fn open(
     id: &str,
     shared_key: &str,
     methods: &[&'static str],
-) -> Result<ByteStream, BuildKitError> {
+) -> Result<SessionStream, BuildKitError> {
     match by_control(connection, id, shared_key, methods).await {
         Ok(stream) => Ok(stream),
         Err(status) if status.code() == Code::Unimplemented && connection.has_session_endpoint() => {
@@ -49,7 +49,7 @@ async fn by_control(
     id: &str,
     shared_key: &str,
     methods: &[&'static str],
-) -> Result<ByteStream, Status> {
+) -> Result<SessionStream, Status> {
     let (outbound, receiver) = mpsc::channel::<BytesMessage>(16);
     let mut request = Request::new(ReceiverStream::new(receiver));
     let metadata = request.metadata_mut();
@@ -62,7 +62,7 @@ async fn by_control(
     let inbound = connection.control().session(request).await?.into_inner();
     let (ours, carried) = tokio::io::duplex(BUFFER);
     carry(carried, outbound, inbound);
-    Ok(ByteStream::new(ours))
+    Ok(SessionStream::new(ours))
 }
 
 fn ascii(value: &str) -> Result<AsciiMetadataValue, Status> {

@@ -94,7 +94,7 @@ fn describe(
 /// The builder's message says little when the context could not be sent; what happened here says more.
 fn failure(reading: &Reading<'_>, message: &str, transferred: &Transferred) -> Failure {
     match transferred.failure() {
-        Some(error) => Failure { help: error.help().map(str::to_owned), ..reading.failure(&error.to_string()) },
+        Some(error) => Failure { help: Some(error.help().to_owned()), ..reading.failure(&error.to_string()) },
         None => reading.failure(message),
     }
 }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-use super::address::{Address, TlsFiles};
+use super::{Address, TlsFiles};
 
 /// How long a connection may take to open; an engine that is alive accepts at once.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 /// An open connection to an engine.
-pub type Connection = Box<dyn Duplex>;
+pub type ByteStream = Box<dyn Duplex>;
 
 /// Why no connection could be opened.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +99,7 @@ pub enum DialError {
 ///
 /// # Errors
 /// [`DialError`], by the way in which it failed.
-pub async fn dial(address: &Address) -> Result<Connection, DialError> {
+pub async fn dial(address: &Address) -> Result<ByteStream, DialError> {
     let opening = async {
         match address {
             Address::Unix(path) => dial_unix(address, path).await,
@@ -111,7 +111,7 @@ pub async fn dial(address: &Address) -> Result<Connection, DialError> {
         .unwrap_or_else(|_| Err(DialError::Timeout { address: address.to_string(), after: CONNECT_TIMEOUT }))
 }
 
-async fn dial_unix(address: &Address, path: &Path) -> Result<Connection, DialError> {
+async fn dial_unix(address: &Address, path: &Path) -> Result<ByteStream, DialError> {
     match UnixStream::connect(path).await {
         Ok(stream) => Ok(Box::new(stream)),
         Err(source) => Err(unix_error(address, path, source)),
@@ -129,7 +129,7 @@ fn unix_error(address: &Address, path: &Path, source: io::Error) -> DialError {
     }
 }
 
-async fn dial_tcp(address: &Address, host: &str, port: u16, tls: Option<&TlsFiles>) -> Result<Connection, DialError> {
+async fn dial_tcp(address: &Address, host: &str, port: u16, tls: Option<&TlsFiles>) -> Result<ByteStream, DialError> {
     let stream = TcpStream::connect((host, port)).await.map_err(|source| match source.kind() {
         io::ErrorKind::ConnectionRefused => DialError::Refused { address: address.to_string(), source },
         _ => DialError::Network { address: address.to_string(), source },

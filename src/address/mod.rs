@@ -1,14 +1,18 @@
-//! Where the engine listens, as `DOCKER_HOST` and its companions say it.
+//! Where the engine listens, as `DOCKER_HOST` and its companions say it, and how to connect to it.
+
+mod dial;
 
 use std::fmt;
 use std::path::PathBuf;
+
+pub use dial::{ByteStream, DialError, Duplex, dial};
 
 /// The socket that the runner mounts into every container action, and Docker's own default.
 pub const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 const PLAIN_PORT: u16 = 2375;
 const TLS_PORT: u16 = 2376;
 
-/// Where the engine (or a BuildKit daemon beside it) listens. Plain data; [`super::dial`] connects to it.
+/// Where the engine (or a BuildKit daemon beside it) listens. Plain data; [`dial`] connects to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     /// A Unix socket, by its absolute path.
