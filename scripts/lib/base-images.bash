@@ -125,7 +125,7 @@ make_stand_in() {
     mkdir -p "$(dirname "$tar")"
     rm -f "$(dirname "$tar")/$image-"*
     "make_$image" "$tree"
-    tar --create --file "$tar.partial" --directory "$tree" --exclude=./.recipe .
+    tar --create --file "$tar.partial" --directory "$tree" --exclude=./.recipe --exclude=./.packages .
     mv "$tar.partial" "$tar"
     log "stand-in for $image made in $(since "$begin") s"
 }

@@ -62,7 +62,7 @@ debian_download() {
 debian_tree() {
     local suite=$1 directory=$2 recipe begin
     shift 2
-    recipe="1 $suite $*"
+    recipe="2 $suite $*"
     if [[ $(cat "$directory/.recipe" 2>/dev/null) == "$recipe" ]]; then
         return
     fi
@@ -81,6 +81,7 @@ debian_tree() {
     with_lock "apt-$suite" debian_download "$suite" "$partial.list" "$@" || die "could not download from Debian $suite"
     unpack_all "$partial" "$partial.list" || die "could not unpack the packages of Debian $suite"
     debian_settle "$partial" || die "could not set up $partial"
+    sed 's#.*/##' "$partial.list" >"$partial/.packages"
     rm "$partial.list"
     printf '%s' "$recipe" >"$partial/.recipe"
     mv "$partial" "$directory"
