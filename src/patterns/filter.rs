@@ -54,6 +54,15 @@ impl Filter {
         self
     }
 
+    /// Whether a file at the top is seen.
+    ///
+    /// # Errors
+    /// A pattern that cannot be compared with anything.
+    pub fn shows_file(&self, name: &str) -> Result<bool, PatternError> {
+        let (decision, _) = self.decide(name, false, &Above::default())?;
+        Ok(matches!(decision, Decision::Keep))
+    }
+
     pub(super) fn decide(
         &self,
         path: &str,

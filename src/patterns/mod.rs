@@ -6,6 +6,7 @@
 
 mod filter;
 pub(crate) mod glob;
+mod go_regex;
 pub mod ignorefile;
 mod matcher;
 mod pattern;
