@@ -38,10 +38,11 @@ pub fn of_build(outcome: &BuildOutcome) -> Vec<Output> {
     ]
 }
 
-/// The outputs of a clear. A dry run removes nothing, so its numbers are 0 and `verified` is empty.
+/// The outputs of a clear. A dry run removes nothing, so its counts are 0 and `verified` is empty.
 pub fn of_clear(outcome: &ClearOutcome) -> Vec<Output> {
     let removed = ClearTally::of(outcome).removed;
     vec![
+        ("duration-seconds", seconds(outcome.duration)),
         ("freed-bytes", outcome.freed_bytes.to_string()),
         ("images-removed", removed.images.to_string()),
         ("cache-records-removed", removed.records.to_string()),
@@ -108,9 +109,9 @@ mod tests {
     #[test]
     fn of_clears() {
         let values = |outcome| of_clear(&outcome).into_iter().map(|(_, value)| value).collect::<Vec<_>>();
-        assert_eq!(values(fixtures::cleared()), ["1234000000", "3", "48", "true"]);
-        assert_eq!(values(fixtures::cleared_in_part()), ["412000000", "2", "46", "false"]);
-        assert_eq!(values(fixtures::dry_run()), ["0", "0", "0", ""]);
+        assert_eq!(values(fixtures::cleared()), ["4.800", "1234000000", "3", "48", "true"]);
+        assert_eq!(values(fixtures::cleared_in_part()), ["4.800", "412000000", "2", "46", "false"]);
+        assert_eq!(values(fixtures::dry_run()), ["4.800", "0", "0", "0", ""]);
     }
 
     #[test]
