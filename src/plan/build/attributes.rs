@@ -358,30 +358,12 @@ mod tests {
 
     fn target(name: &str) -> Target {
         Target {
-            name: name.to_owned(),
             tags: vec![format!("{name}:1").parse().unwrap()],
-            context: Context::Local(PathBuf::from("/w/app")),
-            dockerfile: Dockerfile::File(PathBuf::from("/w/docker/app.Dockerfile")),
-            stage: None,
-            build_args: BTreeMap::new(),
-            labels: BTreeMap::new(),
-            annotations: Vec::new(),
-            named_contexts: BTreeMap::new(),
-            cache_from: Vec::new(),
-            cache_to: Vec::new(),
-            secrets: Vec::new(),
-            ssh: Vec::new(),
-            platforms: Vec::new(),
-            network: None,
-            extra_hosts: Vec::new(),
-            shm_size: None,
-            ulimits: Vec::new(),
-            entitlements: Vec::new(),
-            pull: false,
-            no_cache: NoCache::Off,
-            provenance: None,
-            sbom: None,
-            after: Vec::new(),
+            ..Target::new(
+                name,
+                Context::Local(PathBuf::from("/w/app")),
+                Dockerfile::File(PathBuf::from("/w/docker/app.Dockerfile")),
+            )
         }
     }
 
