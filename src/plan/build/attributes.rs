@@ -8,8 +8,9 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Compression, Facts, How, Local, LocalSource, PlanError, Wanted};
+use super::{Facts, How, Local, LocalSource, PlanError, Wanted};
 use crate::buildkit::solve::{CacheEntry, Exporter, SolveRequest};
+use crate::inputs::Compression;
 use crate::project::target::{CacheOption, CacheSource, Context, Dockerfile, NamedContext, NoCache, Target};
 
 /// The capability that a frontend must have to read named contexts, as buildx asks for it.
@@ -344,9 +345,10 @@ mod tests {
     use std::collections::BTreeMap;
     use std::path::PathBuf;
 
-    use super::super::{Builder, Compression, Facts, How, LocalSource, PlanError, Wanted, plan};
+    use super::super::{Builder, Facts, How, LocalSource, PlanError, Wanted, plan};
     use super::{annotation_keys, attestation};
     use crate::buildkit::solve::SolveRequest;
+    use crate::inputs::Compression;
     use crate::project::target::{Context, Dockerfile, NamedContext, NoCache, Target};
 
     const GRAPH: Facts = Facts { containerd_store: false, named_contexts: true, host_gateway: None };

@@ -11,6 +11,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::buildkit::solve::SolveRequest;
+use crate::inputs::Compression;
 use crate::project::target::Target;
 
 /// What a plan has to know of the engine.
@@ -31,20 +32,6 @@ pub enum Builder {
     BuildKit,
     /// The engine's classic builder.
     Classic,
-}
-
-/// How layers are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Compression {
-    /// Not at all for images that stay local, gzip for a tag that names a registry.
-    #[default]
-    Auto,
-    /// Not at all.
-    Uncompressed,
-    /// gzip.
-    Gzip,
-    /// zstd.
-    Zstd,
 }
 
 /// What is wanted of all targets alike.
