@@ -10,6 +10,7 @@
 
 pub mod buildkit;
 pub mod engine;
+pub mod error;
 pub mod execute;
 pub mod image;
 pub mod inputs;

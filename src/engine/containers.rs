@@ -88,20 +88,27 @@ impl Engine {
         let (mounts, groups) = tokio::join!(read("/proc/self/mountinfo"), read("/proc/self/cgroup"));
         let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
         for candidate in candidates(&host_name, &mounts, &groups) {
-            let options = None::<InspectContainerOptions>;
-            let container = match self.docker.inspect_container(&candidate, options).await {
-                Ok(container) => OwnContainer::from(container),
-                Err(error) => match self.failed("look for our own container".to_owned(), error) {
-                    error if error.is_not_found() => continue,
-                    error => return Err(error),
-                },
-            };
-            // A container may be *named* like our host name.
-            if container.id.starts_with(&candidate) {
-                return Ok(Some(container));
+            // A container may be *named* like our host name: then its id is another.
+            let found = self.container(&candidate).await?.filter(|container| container.id.starts_with(&candidate));
+            if found.is_some() {
+                return Ok(found);
             }
         }
         Ok(None)
+    }
+
+    /// Looks at one container, by id or name; `None` if there is no such container.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn container(&self, container: &str) -> Result<Option<OwnContainer>, EngineError> {
+        match self.docker.inspect_container(container, None::<InspectContainerOptions>).await {
+            Ok(container) => Ok(Some(container.into())),
+            Err(error) => match self.failed(format!("look at container {container}"), error) {
+                error if error.is_not_found() => Ok(None),
+                error => Err(error),
+            },
+        }
     }
 }
 

@@ -114,14 +114,18 @@ pub async fn dial(address: &Address) -> Result<Connection, DialError> {
 async fn dial_unix(address: &Address, path: &Path) -> Result<Connection, DialError> {
     match UnixStream::connect(path).await {
         Ok(stream) => Ok(Box::new(stream)),
+        Err(source) => Err(unix_error(address, path, source)),
+    }
+}
+
+fn unix_error(address: &Address, path: &Path, source: io::Error) -> DialError {
+    match source.kind() {
         // Connecting to a directory is "connection refused", the same as to a socket that nobody listens at.
-        Err(source) => Err(match source.kind() {
-            _ if path.is_dir() => DialError::Directory { path: path.to_owned() },
-            io::ErrorKind::NotFound => DialError::Missing { path: path.to_owned() },
-            io::ErrorKind::PermissionDenied => DialError::Permission { path: path.to_owned(), source },
-            io::ErrorKind::ConnectionRefused => DialError::Refused { address: address.to_string(), source },
-            _ => DialError::Network { address: address.to_string(), source },
-        }),
+        _ if path.is_dir() => DialError::Directory { path: path.to_owned() },
+        io::ErrorKind::NotFound => DialError::Missing { path: path.to_owned() },
+        io::ErrorKind::PermissionDenied => DialError::Permission { path: path.to_owned(), source },
+        io::ErrorKind::ConnectionRefused => DialError::Refused { address: address.to_string(), source },
+        _ => DialError::Network { address: address.to_string(), source },
     }
 }
 
@@ -135,26 +139,31 @@ async fn dial_tcp(address: &Address, host: &str, port: u16, tls: Option<&TlsFile
     let Some(files) = tls else { return Ok(Box::new(stream)) };
     let name = ServerName::try_from(host.to_owned())
         .map_err(|error| DialError::Tls { address: address.to_string(), source: io::Error::other(error) })?;
-    let stream = TlsConnector::from(Arc::new(client_config(files)?))
+    let stream = TlsConnector::from(Arc::new(files.client_config()?))
         .connect(name, stream)
         .await
         .map_err(|source| DialError::Tls { address: address.to_string(), source })?;
     Ok(Box::new(stream))
 }
 
-/// Mutual TLS: the server must be signed by `ca`, and we show our own certificate.
-fn client_config(files: &TlsFiles) -> Result<ClientConfig, DialError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(&files.ca)? {
-        roots.add(certificate).map_err(|error| certificate_error(&files.ca, error))?;
+impl TlsFiles {
+    /// The configuration of mutual TLS: the server must be signed by `ca`, and we show our own certificate.
+    ///
+    /// # Errors
+    /// [`DialError::Certificate`] names the file that cannot be used.
+    pub fn client_config(&self) -> Result<ClientConfig, DialError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(&self.ca)? {
+            roots.add(certificate).map_err(|error| certificate_error(&self.ca, error))?;
+        }
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| certificate_error(&self.key, error))?;
+        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| certificate_error(&self.ca, error))?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(certificates(&self.certificate)?, key)
+            .map_err(|error| certificate_error(&self.certificate, error))
     }
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| certificate_error(&files.key, error))?;
-    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| certificate_error(&files.ca, error))?
-        .with_root_certificates(roots)
-        .with_client_auth_cert(certificates(&files.certificate)?, key)
-        .map_err(|error| certificate_error(&files.certificate, error))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, DialError> {
@@ -163,4 +172,28 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, DialError> 
 
 fn certificate_error(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> DialError {
     DialError::Certificate { path: path.to_owned(), source: Box::new(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+
+    use super::{DialError, unix_error};
+    use crate::engine::{Address, TlsFiles};
+
+    /// Tests run as root, whom no socket refuses.
+    #[test]
+    fn knows_a_missing_permission() {
+        let source = io::Error::from(io::ErrorKind::PermissionDenied);
+        let error = unix_error(&Address::default(), Path::new("/x.sock"), source);
+        assert!(matches!(error, DialError::Permission { .. }), "{error:?}");
+        assert_eq!(error.to_string(), "connect to the engine: no permission to use /x.sock");
+    }
+
+    #[test]
+    fn names_the_certificate_that_is_missing() {
+        let error = TlsFiles::in_directory("/nowhere").client_config().unwrap_err();
+        assert_eq!(error.to_string(), "read the TLS file /nowhere/ca.pem");
+    }
 }

@@ -38,6 +38,12 @@ impl FromStr for ApiVersion {
     }
 }
 
+impl From<ApiVersion> for (u32, u32) {
+    fn from(version: ApiVersion) -> Self {
+        (version.major, version.minor)
+    }
+}
+
 /// Where an engine keeps its images.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageStore {

@@ -128,3 +128,6 @@ fn not_an_engine(address: &Address, error: EngineError) -> EngineError {
     };
     if foreign { EngineError::NotAnEngine { address: address.to_string(), source: error.into() } } else { error }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Engine, EngineError, ImageStore, Tombstone};
+use crate::error::chain;
 use crate::outcome::build::EngineFacts;
 use crate::outcome::clear::{ClearOutcome, Fate, ItemOutcome, Place};
 use crate::plan::clear::{self, ClearPlan, ClearRequest, ImageAction, PlannedBuilder, PlannedImage, RecordSum};
@@ -260,16 +261,4 @@ fn message_of(error: &EngineError) -> String {
         EngineError::Refused { message, .. } => message.clone(),
         other => chain(other),
     }
-}
-
-/// An error with its causes on one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -150,7 +150,10 @@ on_every_engine!(named_contexts_where_the_engine_knows_them, |engine| {
 
 on_every_engine!(the_classic_builder_builds_and_caches, |engine| {
     let project = two_stages();
-    project.write("Dockerfile", "FROM busybox:1.36\nCOPY deps.txt /\nRUN cat /deps.txt\nCOPY app.txt /\nCMD cat /app.txt\n");
+    project.write(
+        "Dockerfile",
+        "FROM busybox:1.36\nCOPY deps.txt /\nRUN cat /deps.txt\nCOPY app.txt /\nCMD cat /app.txt\n",
+    );
     project.write("deps.txt", unique("classic"));
     let tag = unique("classic");
     let build = || Action::new(engine, project.path()).input("tags", &tag).input("builder", "classic");

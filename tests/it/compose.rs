@@ -39,7 +39,10 @@ on_every_engine!(a_service_waits_for_the_image_it_builds_on, |engine| {
     let base = unique("base");
     let (base_file, app_file) = ("FROM busybox:1.36\nRUN sleep 1 && echo base > /base\n", "RUN cat /base > /app\n");
     let project = Project::new(&[
-        ("compose.yaml", &format!("services:\n  app:\n    build: ./app\n  base:\n    build: ./base\n    image: {base}\n")),
+        (
+            "compose.yaml",
+            &format!("services:\n  app:\n    build: ./app\n  base:\n    build: ./base\n    image: {base}\n"),
+        ),
         ("base/Dockerfile", base_file),
         ("app/Dockerfile", &format!("FROM {base}\n{app_file}")),
     ]);
@@ -59,7 +62,9 @@ on_every_engine!(a_failure_is_one_services_and_what_builds_on_it_is_skipped, |en
     let project = Project::new(&[
         (
             "compose.yaml",
-            &format!("services:\n  app:\n    build: ./app\n  base:\n    build: ./base\n    image: {base}\n  other:\n    build: ./other\n"),
+            &format!(
+                "services:\n  app:\n    build: ./app\n  base:\n    build: ./base\n    image: {base}\n  other:\n    build: ./other\n"
+            ),
         ),
         ("base/Dockerfile", "FROM busybox:1.36\nRUN exit 9\n"),
         ("app/Dockerfile", &format!("FROM {base}\nRUN true\n")),

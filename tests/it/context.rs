@@ -12,9 +12,28 @@ const LISTING: &str = "FROM busybox:1.36\nCOPY . /context\nRUN cd /context && fi
 fn tree() -> Project {
     let project = Project::new(&[("Dockerfile", LISTING)]);
     for path in [
-        "README.md", "a.txt", "b.md", "src/main.rs", "src/a.txt", "src/deep/er/a.txt", "src/deep/er/keep.log", "target/x",
-        "target/keep/y", "node_modules/m/index.js", "docs/README.md", "docs/guide.md", "z[1].txt", "with space.txt",
-        "ünï.txt", "#hash", "logs/a.log", "logs/b.log", "logs/important.log", "foo/bar/baz", "foo/bar/qux", "foo/quux",
+        "README.md",
+        "a.txt",
+        "b.md",
+        "src/main.rs",
+        "src/a.txt",
+        "src/deep/er/a.txt",
+        "src/deep/er/keep.log",
+        "target/x",
+        "target/keep/y",
+        "node_modules/m/index.js",
+        "docs/README.md",
+        "docs/guide.md",
+        "z[1].txt",
+        "with space.txt",
+        "ünï.txt",
+        "#hash",
+        "logs/a.log",
+        "logs/b.log",
+        "logs/important.log",
+        "foo/bar/baz",
+        "foo/bar/qux",
+        "foo/quux",
     ] {
         project.write(path, path);
     }

@@ -1,0 +1,196 @@
+//! What is not an engine, seen from the client; and what an engine may do that a real one rarely does.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{TryStreamExt, stream};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixListener;
+
+use super::{Address, ClassicBuild, ClassicEvent, Engine, EngineError, RunnerKind};
+
+const VERSION: &str = r#"{"Version":"28.5.2","ApiVersion":"1.51","MinAPIVersion":"1.24","Os":"linux","Arch":"amd64"}"#;
+const INFO: &str = r#"{"Driver":"overlay2"}"#;
+
+fn socket() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("docker.sock");
+    (directory, path)
+}
+
+/// Answers each connection by what `answer` makes of its first bytes, cut into pieces that are sent one by one.
+fn serve(path: &PathBuf, answer: fn(&str) -> Vec<String>) {
+    let listener = UnixListener::bind(path).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = vec![0; 4096];
+                let read = stream.read(&mut request).await.unwrap_or(0);
+                for piece in answer(&String::from_utf8_lossy(&request[..read])) {
+                    let _ = stream.write_all(piece.as_bytes()).await;
+                    let _ = stream.flush().await;
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            });
+        }
+    });
+}
+
+fn ok(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+fn chunk(text: &str) -> String {
+    format!("{:x}\r\n{text}\r\n", text.len())
+}
+
+async fn connect(path: PathBuf) -> Result<Engine, EngineError> {
+    Engine::connect_within(&Address::Unix(path), Duration::from_millis(300)).await
+}
+
+/// The error and its help on a self-hosted runner, without the directory of the test.
+async fn refusal(directory: &TempDir, path: PathBuf) -> (String, String) {
+    let error = connect(path).await.unwrap_err();
+    assert!(error.is_unreachable());
+    let message = crate::error::chain(&error).replace(directory.path().to_str().unwrap(), "");
+    (message, error.help(RunnerKind::SelfHosted).unwrap())
+}
+
+#[tokio::test]
+async fn tells_apart_why_there_is_no_engine() {
+    let (directory, path) = socket();
+    let (message, help) = refusal(&directory, path.clone()).await;
+    assert_eq!(message, "connect to the engine: there is no socket at /docker.sock");
+    assert!(help.contains("rootless"), "{help}");
+
+    drop(UnixListener::bind(&path).unwrap());
+    let (message, help) = refusal(&directory, path.clone()).await;
+    assert_eq!(
+        message,
+        "connect to the engine: unix:///docker.sock refused the connection: Connection refused (os error 111)"
+    );
+    assert!(help.contains("systemctl start docker"), "{help}");
+
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    let (message, help) = refusal(&directory, path).await;
+    assert_eq!(message, "connect to the engine: /docker.sock is a directory, not a socket");
+    assert!(help.contains("Remove the directory"), "{help}");
+}
+
+#[tokio::test]
+async fn knows_what_hangs_and_what_is_no_engine() {
+    for (answer, expected) in [
+        ((|_| vec![]) as fn(&str) -> Vec<String>, "ask the engine what it is: the connection to the engine broke"),
+        (|_| vec!["SSH-2.0-OpenSSH_9.6\r\n".into()], "talk to the engine: what listens at"),
+        (|_| vec![ok("<html>")], "talk to the engine: what listens at"),
+        (|_| vec![ok("{}")], "talk to the engine: what listens at"),
+        (|_| vec!["HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".into()], "talk to the engine: what listens at"),
+        (
+            |_| vec!["HTTP/1.1 403 Forbidden\r\nContent-Length: 23\r\n\r\n{\"message\":\"by policy\"}".into()],
+            "ask the engine what it is: by policy",
+        ),
+    ] {
+        let (_directory, path) = socket();
+        serve(&path, answer);
+        let error = connect(path).await.unwrap_err();
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
+
+    let (_directory, path) = socket();
+    let _silent = UnixListener::bind(&path).unwrap();
+    let error = connect(path).await.unwrap_err();
+    assert!(matches!(error, EngineError::NotAnswering { .. }), "{error:?}");
+    assert!(error.help(RunnerKind::Terminal).unwrap().contains("hangs"));
+}
+
+/// bollard by itself sends no version, and reads an engine's newest answers as its own.
+#[tokio::test]
+async fn every_request_carries_the_version() {
+    let (_directory, path) = socket();
+    serve(&path, |request| {
+        vec![match request.split(' ').nth(1).unwrap() {
+            "/version" => ok(VERSION),
+            "/info" => ok(INFO),
+            target if target.starts_with("/v1.51/images/json") => ok("[]"),
+            target if target.starts_with("/v1.51/system/df?type=image") => ok(r#"{"LayersSize":7}"#),
+            other => panic!("asked for {other}"),
+        }]
+    });
+    let engine = connect(path).await.unwrap();
+    assert_eq!(engine.images().await.unwrap(), []);
+    assert_eq!(engine.image_usage().await.unwrap().layers_size, 7);
+}
+
+/// Docker 28 may stumble over a build that goes on while it measures.
+#[tokio::test]
+async fn measures_again_when_a_snapshot_went_away() {
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    let (_directory, path) = socket();
+    serve(&path, |request| match request.split(' ').nth(1).unwrap() {
+        "/version" => vec![ok(VERSION)],
+        "/info" => vec![ok(INFO)],
+        _ if ASKED.fetch_add(1, Ordering::SeqCst) < 2 => {
+            vec!["HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".into()]
+        }
+        _ => vec![ok(r#"{"LayersSize":7}"#)],
+    });
+    let engine = connect(path).await.unwrap();
+    assert_eq!(engine.image_usage().await.unwrap().layers_size, 7);
+    assert_eq!(ASKED.load(Ordering::SeqCst), 3);
+}
+
+/// A line end in a chunk of its own is what bollard reports as an error (fussybeaver/bollard#560).
+#[tokio::test]
+async fn reads_a_build_however_it_is_cut() {
+    let (_directory, path) = socket();
+    serve(&path, |request| match request.split(' ').nth(1).unwrap() {
+        "/version" => vec![ok(VERSION)],
+        "/info" => vec![ok(INFO)],
+        _ => vec![
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".into(),
+            chunk("{\"aux\":{\"I"),
+            chunk("D\":\"sha256:a\"}}") + &chunk("\r\n"),
+            chunk("{\"stream\":\"Successfully built aaaaaaaa\\n\"}"),
+            chunk("\r\n"),
+            chunk(""),
+        ],
+    });
+    let engine = connect(path).await.unwrap();
+    let context = stream::iter([Ok(Bytes::from_static(b"tar"))]);
+    let events = engine.build_classic(&ClassicBuild::default(), context);
+    let events: Vec<_> = events.try_collect().await.unwrap();
+    assert_eq!(events, [ClassicEvent::Image { id: "sha256:a".into() }]);
+}
+
+#[tokio::test]
+async fn an_engine_that_goes_away_in_a_build_is_told_apart_from_a_failed_build() {
+    let (_directory, path) = socket();
+    serve(&path, |request| match request.split(' ').nth(1).unwrap() {
+        "/version" => vec![ok(VERSION)],
+        "/info" => vec![ok(INFO)],
+        _ => vec!["HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".into(), "5\r\n{\"str".into()],
+    });
+    let engine = connect(path).await.unwrap();
+    let build = ClassicBuild { tags: vec!["app".parse().unwrap()], ..ClassicBuild::default() };
+    let error = engine.build_classic(&build, stream::empty()).try_collect::<Vec<_>>().await.unwrap_err();
+    assert_eq!(error.to_string(), "build app:latest: the connection to the engine broke");
+}
+
+#[test]
+fn every_runner_is_told_what_to_do() {
+    let kind = |pairs: &'static [(&str, &str)]| {
+        RunnerKind::from_env(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+    };
+    assert_eq!(kind(&[("GITHUB_ACTIONS", "true"), ("RUNNER_ENVIRONMENT", "github-hosted")]), RunnerKind::GithubHosted);
+    assert_eq!(kind(&[("GITHUB_ACTIONS", "true")]), RunnerKind::SelfHosted);
+    assert_eq!(kind(&[]), RunnerKind::Terminal);
+
+    let missing = || EngineError::from(super::DialError::Missing { path: "/var/run/docker.sock".into() });
+    assert!(missing().help(RunnerKind::GithubHosted).unwrap().contains("ubuntu-slim"));
+    assert!(missing().help(RunnerKind::SelfHosted).unwrap().contains("dind"));
+    assert!(missing().help(RunnerKind::Terminal).unwrap().contains("DOCKER_HOST"));
+}
