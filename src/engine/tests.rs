@@ -1,19 +1,27 @@
 //! What is not an engine, seen from the client; and what an engine may do that a real one rarely does.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{TryStreamExt, stream};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixListener;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixListener};
+use tokio_rustls::TlsAcceptor;
 
-use super::{Address, ClassicBuild, ClassicEvent, Engine, EngineError, RunnerKind};
+use super::{Address, ClassicBuild, ClassicEvent, DialError, Engine, EngineError, RunnerKind, TlsFiles};
 
 const VERSION: &str = r#"{"Version":"28.5.2","ApiVersion":"1.51","MinAPIVersion":"1.24","Os":"linux","Arch":"amd64"}"#;
+const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/engine/testdata");
 const INFO: &str = r#"{"Driver":"overlay2"}"#;
+
+type Answer = fn(&str) -> Vec<String>;
 
 fn socket() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
@@ -22,21 +30,58 @@ fn socket() -> (TempDir, PathBuf) {
 }
 
 /// Answers each connection by what `answer` makes of its first bytes, cut into pieces that are sent one by one.
-fn serve(path: &PathBuf, answer: fn(&str) -> Vec<String>) {
+fn serve(path: &PathBuf, answer: Answer) {
     let listener = UnixListener::bind(path).unwrap();
     tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(converse(stream, answer));
+        }
+    });
+}
+
+async fn converse(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: Answer) {
+    let mut request = vec![0; 4096];
+    let read = stream.read(&mut request).await.unwrap_or(0);
+    for piece in answer(&String::from_utf8_lossy(&request[..read])) {
+        let _ = stream.write_all(piece.as_bytes()).await;
+        let _ = stream.flush().await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let _ = stream.shutdown().await;
+}
+
+/// Serves with TLS, to clients that the authority of `testdata` has signed; gives the port.
+async fn serve_tls(answer: Answer) -> u16 {
+    let files = testdata();
+    let pem = |name: &str| PathBuf::from(TESTDATA).join(name);
+    let roots = Arc::new(files.roots().unwrap());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider.clone()).build().unwrap();
+    let chain = CertificateDer::pem_file_iter(pem("server.pem")).unwrap().collect::<Result<_, _>>().unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, PrivateKeyDer::from_pem_file(pem("server.key")).unwrap())
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
             tokio::spawn(async move {
-                let mut request = vec![0; 4096];
-                let read = stream.read(&mut request).await.unwrap_or(0);
-                for piece in answer(&String::from_utf8_lossy(&request[..read])) {
-                    let _ = stream.write_all(piece.as_bytes()).await;
-                    let _ = stream.flush().await;
-                    tokio::time::sleep(Duration::from_millis(5)).await;
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    converse(stream, answer).await;
                 }
             });
         }
     });
+    port
+}
+
+fn testdata() -> TlsFiles {
+    TlsFiles::in_directory(TESTDATA)
 }
 
 fn ok(body: &str) -> String {
@@ -84,7 +129,7 @@ async fn tells_apart_why_there_is_no_engine() {
 #[tokio::test]
 async fn knows_what_hangs_and_what_is_no_engine() {
     for (answer, expected) in [
-        ((|_| vec![]) as fn(&str) -> Vec<String>, "ask the engine what it is: the connection to the engine broke"),
+        ((|_| vec![]) as Answer, "ask the engine what it is: the connection to the engine broke"),
         (|_| vec!["SSH-2.0-OpenSSH_9.6\r\n".into()], "talk to the engine: what listens at"),
         (|_| vec![ok("<html>")], "talk to the engine: what listens at"),
         (|_| vec![ok("{}")], "talk to the engine: what listens at"),
@@ -188,9 +233,74 @@ fn every_runner_is_told_what_to_do() {
     assert_eq!(kind(&[("GITHUB_ACTIONS", "true"), ("RUNNER_ENVIRONMENT", "github-hosted")]), RunnerKind::GithubHosted);
     assert_eq!(kind(&[("GITHUB_ACTIONS", "true")]), RunnerKind::SelfHosted);
     assert_eq!(kind(&[]), RunnerKind::Terminal);
+}
 
-    let missing = || EngineError::from(super::DialError::Missing { path: "/var/run/docker.sock".into() });
-    assert!(missing().help(RunnerKind::GithubHosted).unwrap().contains("ubuntu-slim"));
-    assert!(missing().help(RunnerKind::SelfHosted).unwrap().contains("dind"));
-    assert!(missing().help(RunnerKind::Terminal).unwrap().contains("DOCKER_HOST"));
+/// Every message with what each kind of runner is told, as they appear in a log.
+#[test]
+fn every_error_says_what_to_do() {
+    let io = || std::io::Error::other("cause");
+    let address = || "unix:///var/run/docker.sock".to_owned();
+    let path = || PathBuf::from("/var/run/docker.sock");
+    let api = |minor| super::ApiVersion { major: 1, minor };
+    let version = |from, to| EngineError::Version {
+        version: "1.2.3".to_owned(),
+        from: api(from),
+        to: api(to),
+        ours_from: super::OLDEST_API,
+        ours_to: super::NEWEST_API,
+    };
+    let after = Duration::from_secs(10);
+    let errors: [EngineError; 13] = [
+        DialError::Missing { path: path() }.into(),
+        DialError::Directory { path: path() }.into(),
+        DialError::Permission { path: path(), source: io() }.into(),
+        DialError::Refused { address: address(), source: io() }.into(),
+        DialError::Timeout { address: address(), after }.into(),
+        DialError::Network { address: address(), source: io() }.into(),
+        DialError::Certificate { path: "/certs/ca.pem".into(), source: io().into() }.into(),
+        DialError::Tls { address: address(), source: io() }.into(),
+        EngineError::NotAnswering { action: "list images".to_owned(), address: address(), after },
+        EngineError::NotAnEngine { address: address(), source: io().into() },
+        EngineError::Broken { action: "build app".to_owned(), source: io().into() },
+        version(12, 40),
+        version(60, 70),
+    ];
+    let mut text = String::new();
+    for error in errors {
+        text += &format!("{error}\n");
+        for (runner, name) in [
+            (RunnerKind::GithubHosted, "hosted"),
+            (RunnerKind::SelfHosted, "self-hosted"),
+            (RunnerKind::Terminal, "terminal"),
+        ] {
+            text += &format!("  {name}: {}\n", error.help(runner).unwrap());
+        }
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[tokio::test]
+async fn speaks_tls_with_those_who_know_each_other() {
+    let port = serve_tls(|request| {
+        vec![match request.split(' ').nth(1).unwrap() {
+            "/version" => ok(VERSION),
+            "/info" => ok(INFO),
+            _ => ok("[]"),
+        }]
+    })
+    .await;
+    let connect = async |host: &str, tls: Option<TlsFiles>| {
+        Engine::connect(&Address::Tcp { host: host.to_owned(), port, tls }).await
+    };
+    let engine = connect("localhost", Some(testdata())).await.unwrap();
+    assert_eq!(engine.images().await.unwrap(), []);
+    assert!(connect("127.0.0.1", Some(testdata())).await.is_ok());
+
+    let stranger = TlsFiles { ca: testdata().certificate, ..testdata() };
+    let error = connect("localhost", Some(stranger)).await.unwrap_err();
+    assert!(matches!(error, EngineError::Dial(DialError::Tls { .. })), "{error:?}");
+    assert!(error.help(RunnerKind::SelfHosted).unwrap().contains("DOCKER_CERT_PATH"));
+
+    let error = connect("localhost", None).await.unwrap_err();
+    assert!(error.is_unreachable(), "{error:?}");
 }
