@@ -1,6 +1,9 @@
 # Shared by the scripts in this directory: where things live, and how to talk.
 # shellcheck shell=bash
 
+# Numbers and sorting as the scripts expect them, whatever the machine speaks.
+export LC_ALL=C.UTF-8
+
 # shellcheck disable=SC2034  # used by those who source this
 # The repository, whichever directory the script was called from.
 REPO=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)

@@ -78,9 +78,9 @@ debian_tree() {
     for link in bin sbin lib lib64; do
         ln -s "usr/$link" "$partial/$link"
     done
-    with_lock "apt-$suite" debian_download "$suite" "$partial.list" "$@"
-    unpack_all "$partial" "$partial.list"
-    debian_settle "$partial"
+    with_lock "apt-$suite" debian_download "$suite" "$partial.list" "$@" || die "could not download from Debian $suite"
+    unpack_all "$partial" "$partial.list" || die "could not unpack the packages of Debian $suite"
+    debian_settle "$partial" || die "could not set up $partial"
     rm "$partial.list"
     printf '%s' "$recipe" >"$partial/.recipe"
     mv "$partial" "$directory"
