@@ -44,7 +44,7 @@ fn agrees_with_docker_compose() {
     let mut cases: Vec<PathBuf> =
         root.read_dir().unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
     cases.sort();
-    assert!(cases.len() >= 60, "the fixtures are not there");
+    assert!(cases.len() >= 75, "the fixtures are not there");
     let mut differences = String::new();
     for case in cases {
         if let Err(difference) = compare(&case) {
@@ -62,6 +62,10 @@ fn compare(case: &Path) -> Result<(), String> {
         Ok(_) if refused => Err("only docker compose refuses".to_owned()),
         Ok(project) => {
             let recorded = std::fs::read_to_string(case.join("expected.json")).unwrap();
+            if recorded.is_empty() {
+                // Compose prints nothing when there is nothing to build.
+                return if project.targets.is_empty() { Ok(()) } else { Err("only we build something".to_owned()) };
+            }
             let recorded = recorded.replace("@DIR@", case.to_str().unwrap());
             let recorded = with_secret_values(&recorded, &variables(case));
             let expected = serde_json::to_string_pretty(&normalise(serde_json::from_str(&recorded).unwrap())).unwrap();
@@ -234,6 +238,17 @@ fn normalise_target(target: Value) -> BTreeMap<String, Value> {
             };
             *item = json!(option);
         }
+    }
+    // buildx drops what stands twice, we do so at once.
+    for key in ["platforms", "cache-from", "cache-to"] {
+        let Some(Value::Array(items)) = target.get_mut(key) else { continue };
+        let mut seen = Vec::new();
+        items.retain(|item| {
+            !seen.contains(item) && {
+                seen.push(item.clone());
+                true
+            }
+        });
     }
     target
 }
