@@ -1,8 +1,8 @@
 //! What to build: Compose files or a Dockerfile, read into [`target::Target`]s.
 
 pub mod compose;
-mod error;
 pub mod dockerfile;
+mod error;
 mod resolve;
 pub mod target;
 

@@ -115,8 +115,8 @@ mod tests {
 
     #[test]
     fn values_are_one_line() {
-        for (name, value) in of_build(&fixtures::hostile()) {
-            assert!(!value.contains(['\n', '\r']), "{name}");
+        for (output, value) in of_build(&fixtures::hostile()) {
+            assert!(!value.contains(['\n', '\r']), "{}", output.name());
         }
     }
 }

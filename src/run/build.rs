@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::Run;
-use super::engine::{buildkit, builder, facts};
+use super::engine::{builder, buildkit, facts};
 use crate::buildkit::session::{Credentials, RegistryLogin};
 use crate::buildkit::{BuildKitError, Connection, workers};
 use crate::engine::{Engine, ImageStore, Mark};
@@ -44,7 +44,7 @@ pub(super) async fn build(run: &Run, inputs: &BuildInputs) -> ExitCode {
         Err(error) => return run.no_buildkit(&error),
     };
     let facts_of_engine = engine_facts(&project, &engine, connection.as_ref()).await;
-    let plan = match plan(project.targets.clone(), &wanted, &facts_of_engine) {
+    let plan = match plan(&project.targets, &wanted, &facts_of_engine) {
         Ok(plan) => plan,
         Err(errors) => {
             errors.iter().for_each(|error| run.explain(&error.to_string(), error.help()));
@@ -98,7 +98,8 @@ async fn connection(builder: Builder, engine: &Engine) -> Result<Option<Connecti
 }
 
 async fn engine_facts(project: &Project, engine: &Engine, connection: Option<&Connection>) -> Facts {
-    let asks = project.targets.iter().flat_map(|target| &target.extra_hosts).any(|(_, address)| address == "host-gateway");
+    let asks =
+        project.targets.iter().flat_map(|target| &target.extra_hosts).any(|(_, address)| address == "host-gateway");
     let host_gateway = match connection.filter(|_| asks) {
         Some(connection) => workers::host_gateway(connection).await.ok().flatten(),
         None => None,
@@ -202,13 +203,7 @@ fn credentials(inputs: &BuildInputs) -> Credentials {
 }
 
 /// The first build that succeeds after a clear takes its mark away.
-async fn consume(
-    run: &Run,
-    plan: &BuildPlan,
-    outcome: &BuildOutcome,
-    marks: &[Option<ClearMark>],
-    engine: &Engine,
-) {
+async fn consume(run: &Run, plan: &BuildPlan, outcome: &BuildOutcome, marks: &[Option<ClearMark>], engine: &Engine) {
     for ((build, image), mark) in plan.builds.iter().zip(&outcome.images).zip(marks) {
         let built = matches!(image.result, ImageResult::Built { .. });
         let (Some(tag), Some(_), true) = (build.target.tags.first(), mark, built) else { continue };

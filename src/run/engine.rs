@@ -41,10 +41,9 @@ pub(super) async fn buildkit(engine: &Engine) -> Result<Connection, BuildKitErro
 /// The builder that is used: BuildKit wherever there is one.
 pub(super) fn builder(choice: BuilderChoice, engine: &Engine) -> Builder {
     match choice {
-        BuilderChoice::BuildKit => Builder::BuildKit,
-        BuilderChoice::Classic => Builder::Classic,
         BuilderChoice::Auto if engine.info().has_buildkit => Builder::BuildKit,
-        BuilderChoice::Auto => Builder::Classic,
+        BuilderChoice::BuildKit => Builder::BuildKit,
+        BuilderChoice::Classic | BuilderChoice::Auto => Builder::Classic,
     }
 }
 

@@ -10,9 +10,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::inputs::{Inputs, RawInputs, cli, parse};
-use crate::runner::{
-    Annotation, Cancellation, Console, Context, Environment, ExitCode, FileCommands, Level, mask,
-};
+use crate::runner::{Annotation, Cancellation, Console, Context, Environment, ExitCode, FileCommands, Level, mask};
 
 /// Where a run gets everything from.
 #[derive(Debug)]

@@ -8,10 +8,11 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio_util::sync::CancellationToken;
+use watchparty_cache::address::Address;
 use watchparty_cache::buildkit::usage;
-use watchparty_cache::buildkit::{Connection, Endpoint, Transport};
+use watchparty_cache::buildkit::{Connection, Transport};
 use watchparty_cache::engine::{
-    Address, ClassicBuild, ClassicEvent, Engine, EngineInfo, Image, ImageStore, Mark, Parents, Tombstone,
+    ClassicBuild, ClassicEvent, Engine, EngineInfo, Image, ImageStore, Mark, Parents, Tombstone,
 };
 use watchparty_cache::execute::clear::{BuilderCache, BuilderError, Clear, Pruned, dry_run};
 use watchparty_cache::outcome::clear::{ClearOutcome, Fate, Place};
@@ -256,10 +257,9 @@ async fn prune(connection: &Connection) -> Result<Pruned, BuilderError> {
     Ok(Pruned { records: pruned.records, bytes: pruned.bytes })
 }
 
-async fn connection(place: &TestEngine, engine: &Engine) -> Connection {
-    let path = place.address.strip_prefix("unix://").unwrap();
+async fn connection(engine: &Engine) -> Connection {
     let transport = Transport::of_engine(engine.info().api_version.into());
-    Connection::open(Endpoint::Unix(path.into()), transport).await.unwrap()
+    Connection::open(engine.address(), transport).await.unwrap()
 }
 
 fn request(images: &[&str], project: &[&str]) -> ClearRequest {
@@ -272,8 +272,8 @@ fn request(images: &[&str], project: &[&str]) -> ClearRequest {
     }
 }
 
-async fn clear(place: &TestEngine, engine: &Engine, request: &ClearRequest) -> ClearOutcome {
-    let connection = connection(place, engine).await;
+async fn clear(engine: &Engine, request: &ClearRequest) -> ClearOutcome {
+    let connection = connection(engine).await;
     let survey = ClearSurvey::take(engine, None, records(&connection).await.unwrap()).await.unwrap();
     let plan = plan(request, &survey);
     let dry = dry_run(engine, &plan, Instant::now());
@@ -309,7 +309,7 @@ on_every_engine!(a_clear_is_proven_and_the_second_finds_nothing, |place| {
         let tag = unique("cleared") + ":1";
         buildx(place, &tag);
         let request = request(&[], &[&tag]);
-        let outcome = clear(place, &engine, &request).await;
+        let outcome = clear(&engine, &request).await;
         assert_eq!(outcome.verified, Some(true), "{outcome:#?}");
         assert!(outcome.freed_bytes > 6_000_000 && outcome.freed_bytes < 30_000_000, "{outcome:#?}");
         assert_eq!(outcome.items[0].name, tag);
@@ -322,7 +322,7 @@ on_every_engine!(a_clear_is_proven_and_the_second_finds_nothing, |place| {
         let Some(Mark::Known(mark)) = engine.tombstone(repository).await.unwrap() else { panic!("no mark") };
         assert_eq!((mark.cleared_at, mark.builder_cleared), (request.now, true));
 
-        let again = clear(place, &engine, &request).await;
+        let again = clear(&engine, &request).await;
         assert_eq!((again.items.as_slice(), again.freed_bytes, again.verified), ([].as_slice(), 0, Some(true)));
         assert!(matches!(engine.tombstone(repository).await.unwrap(), Some(Mark::Known(_))));
         engine.remove_tombstone(repository).await.unwrap();
@@ -334,11 +334,11 @@ on_every_engine!(freed_bytes_do_not_count_what_the_builder_still_holds, |place| 
         let tag = unique("held") + ":1";
         buildx(place, &tag);
         let images_only = ClearScope { images: true, builder: false };
-        let outcome = clear(place, &engine, &ClearRequest { scope: images_only, ..request(&[], &[&tag]) }).await;
+        let outcome = clear(&engine, &ClearRequest { scope: images_only, ..request(&[], &[&tag]) }).await;
         assert_eq!(outcome.verified, Some(true), "{outcome:#?}");
         assert!(outcome.freed_bytes < 1_000_000, "the builder still has the layer: {outcome:#?}");
         let builder_only = ClearScope { images: false, builder: true };
-        let outcome = clear(place, &engine, &ClearRequest { scope: builder_only, ..request(&[], &[&tag]) }).await;
+        let outcome = clear(&engine, &ClearRequest { scope: builder_only, ..request(&[], &[&tag]) }).await;
         assert!(outcome.freed_bytes > 6_000_000, "{outcome:#?}");
         engine.remove_tombstone(tag.trim_end_matches(":1")).await.unwrap();
     });
@@ -350,7 +350,7 @@ on_every_engine!(what_is_in_use_stays_and_is_not_called_cleared, |place| {
         buildx(place, &used);
         buildx(place, &free);
         docker(place, &["create", "--name", &name, &used, "true"]);
-        let outcome = clear(place, &engine, &request(&[used.as_str(), free.as_str()], &[])).await;
+        let outcome = clear(&engine, &request(&[used.as_str(), free.as_str()], &[])).await;
         assert_eq!(outcome.verified, Some(false));
         let fate = |tag: &str| {
             let item = outcome.items.iter().find(|item| item.name.starts_with(tag)).unwrap();
@@ -377,7 +377,7 @@ on_every_engine!(one_item_that_fails_does_not_keep_the_others, |place| {
         let plan = plan(&request, &survey);
         // A container that appears after the survey: the engine refuses.
         docker(place, &["create", "--name", &name, &busy, "true"]);
-        let connection = connection(place, &engine).await;
+        let connection = connection(&engine).await;
         let broken = async || Err::<Pruned, BuilderError>("the builder is on fire".into());
         let clear = Clear {
             engine: &engine,
@@ -418,7 +418,7 @@ on_every_engine!(a_cancelled_clear_stops_between_items, |place| {
         };
         let survey = ClearSurvey::take(&engine, None, vec![]).await.unwrap();
         let cancel = CancellationToken::new();
-        let connection = connection(place, &engine).await;
+        let connection = connection(&engine).await;
         let clear = Clear {
             engine: &engine,
             request: &request,

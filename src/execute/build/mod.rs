@@ -11,10 +11,10 @@ use futures_util::future::join_all;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::buildkit::Connection;
 use crate::buildkit::mask::Masks;
 use crate::buildkit::session::Credentials;
 use crate::buildkit::trace::Event;
-use crate::buildkit::Connection;
 use crate::engine::Engine;
 use crate::outcome::build::{ClearMark, ImageOutcome, ImageResult};
 use crate::plan::build::{BuildPlan, How, PlannedBuild};

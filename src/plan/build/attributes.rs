@@ -342,7 +342,6 @@ fn key_of(key: &str, path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::path::PathBuf;
 
     use super::super::{Builder, Facts, How, LocalSource, PlanError, Wanted, plan};
@@ -370,7 +369,7 @@ mod tests {
     }
 
     fn solve(target: Target, facts: &Facts) -> SolveRequest {
-        match plan(vec![target], &wanted(), facts).unwrap().builds.remove(0).how {
+        match plan(&[target], &wanted(), facts).unwrap().builds.remove(0).how {
             How::BuildKit { request, .. } => *request,
             How::Classic => unreachable!(),
         }
@@ -427,7 +426,7 @@ mod tests {
         web.named_contexts.insert("base".to_owned(), NamedContext::Target("app".to_owned()));
         web.named_contexts.insert("context".to_owned(), NamedContext::Local(PathBuf::from("/w/other")));
         web.after = vec!["app".to_owned()];
-        let plan = plan(vec![web.clone(), target("app")], &wanted(), &GRAPH).unwrap();
+        let plan = plan(&[web.clone(), target("app")], &wanted(), &GRAPH).unwrap();
         assert_eq!(plan.builds[0].after, [1]);
         let How::BuildKit { request, locals, .. } = &plan.builds[0].how else { unreachable!() };
         assert_eq!(request.attributes["context:base"], "docker-image://app:1");
@@ -437,7 +436,7 @@ mod tests {
         assert_eq!(plan.to_string(), "build web as web:1, after app\nbuild app as app:1\n");
 
         let old = Facts { named_contexts: false, ..GRAPH };
-        let errors = super::super::plan(vec![web], &wanted(), &old).unwrap_err();
+        let errors = super::super::plan(&[web], &wanted(), &old).unwrap_err();
         assert!(matches!(errors[0], PlanError::Unsupported { what: "build-contexts", .. }));
     }
 
@@ -448,7 +447,7 @@ mod tests {
         app.sbom = Some("true".to_owned());
         app.network = Some("bridge".to_owned());
         app.extra_hosts = vec![("h".to_owned(), "host-gateway".to_owned())];
-        let errors = plan(vec![app], &wanted(), &GRAPH).unwrap_err();
+        let errors = plan(&[app], &wanted(), &GRAPH).unwrap_err();
         let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(
             texts,
