@@ -20,6 +20,7 @@ pub mod patterns;
 pub mod plan;
 pub mod project;
 pub mod report;
+pub mod run;
 pub mod runner;
 pub mod secret;
 pub mod survey;

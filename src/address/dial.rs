@@ -152,10 +152,7 @@ impl TlsFiles {
     /// # Errors
     /// [`DialError::Certificate`] names the file that cannot be used.
     pub fn client_config(&self) -> Result<ClientConfig, DialError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(&self.ca)? {
-            roots.add(certificate).map_err(|error| certificate_error(&self.ca, error))?;
-        }
+        let roots = self.roots()?;
         let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| certificate_error(&self.key, error))?;
         ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -163,6 +160,14 @@ impl TlsFiles {
             .with_root_certificates(roots)
             .with_client_auth_cert(certificates(&self.certificate)?, key)
             .map_err(|error| certificate_error(&self.certificate, error))
+    }
+
+    pub(crate) fn roots(&self) -> Result<RootCertStore, DialError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(&self.ca)? {
+            roots.add(certificate).map_err(|error| certificate_error(&self.ca, error))?;
+        }
+        Ok(roots)
     }
 }
 
@@ -180,7 +185,7 @@ mod tests {
     use std::path::Path;
 
     use super::{DialError, unix_error};
-    use crate::engine::{Address, TlsFiles};
+    use crate::address::{Address, TlsFiles};
 
     /// Tests run as root, whom no socket refuses.
     #[test]

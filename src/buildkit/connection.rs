@@ -88,7 +88,10 @@ impl Connection {
     }
 
     /// A stream by `POST /session`, upgraded: the session of engines without `Control.Session`.
-    pub(crate) async fn hijack_session(&self, headers: &[(&'static str, String)]) -> Result<SessionStream, BuildKitError> {
+    pub(crate) async fn hijack_session(
+        &self,
+        headers: &[(&'static str, String)],
+    ) -> Result<SessionStream, BuildKitError> {
         let stream = dial(&self.address).await?;
         upgrade(&self.address, stream, "/session", headers).await
     }
@@ -118,9 +121,11 @@ async fn upgrade(
     for (name, value) in headers {
         request = request.header(*name, value);
     }
-    let request = request
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| BuildKitError::Upgrade { address: address.clone(), path, status: error.to_string() })?;
+    let request = request.body(Empty::<Bytes>::new()).map_err(|error| BuildKitError::Upgrade {
+        address: address.clone(),
+        path,
+        status: error.to_string(),
+    })?;
     let response = sender.send_request(request).await.map_err(failed)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let status = response.status();

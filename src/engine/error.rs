@@ -4,9 +4,9 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
+use super::info::ApiVersion;
 use crate::address::AddressError;
 use crate::address::DialError;
-use super::info::ApiVersion;
 
 /// Where this program runs, as far as that changes what a person has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,6 +17,11 @@ const DF_TYPES_API: ApiVersion = ApiVersion { major: 1, minor: 42 };
 /// Measuring images and, on Docker 20.10, volumes and containers with them, takes minutes on a large host.
 const DF_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// While a build is at work, Docker 28 may stumble over a snapshot that goes away while it measures: `snapshot … does not
+/// exist`, with status 404.
+const DF_ATTEMPTS: u32 = 10;
+const DF_PAUSE: Duration = Duration::from_millis(200);
+
 /// An image of the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
@@ -102,7 +107,16 @@ impl Engine {
     /// [`EngineError`].
     pub async fn image_usage(&self) -> Result<ImageUsage, EngineError> {
         let target = if self.info.negotiated() >= DF_TYPES_API { "/system/df?type=image" } else { "/system/df" };
-        let usage: RawUsage = self.transport.get("measure the images", target, DF_TIMEOUT).await?;
+        let mut attempts = DF_ATTEMPTS;
+        let usage: RawUsage = loop {
+            match self.transport.get("measure the images", target, DF_TIMEOUT).await {
+                Err(error) if error.is_not_found() && attempts > 1 => {
+                    attempts -= 1;
+                    tokio::time::sleep(DF_PAUSE).await;
+                }
+                answer => break answer?,
+            }
+        };
         Ok(ImageUsage {
             images: usage.images.unwrap_or_default().into_iter().map(Image::from).collect(),
             layers_size: usage.layers_size.map_or(0, bytes),

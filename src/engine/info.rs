@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use crate::address::Address;
 use super::error::EngineError;
+use crate::address::Address;
 
 /// The oldest API that this program speaks: Docker 20.10.
 pub const OLDEST_API: ApiVersion = ApiVersion { major: 1, minor: 41 };

@@ -19,10 +19,10 @@ use serde::de::DeserializeOwned;
 use tokio::io::AsyncBufReadExt;
 use tokio_util::io::StreamReader;
 
-use crate::address::Address;
-use crate::address::dial;
 use super::error::EngineError;
 use super::info::ApiVersion;
+use crate::address::Address;
+use crate::address::dial;
 
 /// Removing a large image from a slow disk takes minutes; no answer at all for this long means that the engine hangs.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(600);

@@ -2,6 +2,7 @@
 
 use crate::outcome::build::{BuildOutcome, Failure, ImageOutcome, ImageResult, SourceLocation};
 use crate::report::plain;
+use crate::runner::{Annotation, Level};
 
 /// The runner cuts a message after so many characters (`ExecutionContext.cs` in actions/runner).
 pub const MESSAGE_LIMIT: usize = 4096;
@@ -9,34 +10,6 @@ pub const MESSAGE_LIMIT: usize = 4096;
 pub const PER_LEVEL: usize = 10;
 /// So many of a failed step's last lines go into its annotation.
 const TAIL: usize = 15;
-
-/// Something to show at a line of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Annotation {
-    /// How grave it is.
-    pub level: Level,
-    /// Its title, one line.
-    pub title: String,
-    /// The file, relative to the workspace where it lies inside.
-    pub file: Option<String>,
-    /// First line, from 1.
-    pub line: Option<u32>,
-    /// Last line.
-    pub end_line: Option<u32>,
-    /// What it says: at most [`MESSAGE_LIMIT`] characters, never blank, several lines.
-    pub message: String,
-}
-
-/// How grave an annotation is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    /// `::error::`.
-    Error,
-    /// `::warning::`.
-    Warning,
-    /// `::notice::`.
-    Notice,
-}
 
 /// One error for each failed image, at the step's place in its Dockerfile; at most [`PER_LEVEL`].
 pub fn failures(outcome: &BuildOutcome) -> Vec<Annotation> {
@@ -55,13 +28,11 @@ fn of_failure(image: &ImageOutcome, failure: &Failure) -> Annotation {
         head.push(plain::shorten(&plain::one_line(&failure.message), 1000));
     }
     head.extend(failure.help.as_deref().map(|help| plain::shorten(&plain::one_line(help), 500)));
-    Annotation {
-        level: Level::Error,
-        title: plain::shorten(&format!("{name} failed{code}"), 200),
-        file: failure.location.as_ref().map(|place| place.file.clone()),
-        line: failure.location.as_ref().map(|place| place.line),
-        end_line: failure.location.as_ref().map(|place| place.end_line),
-        message: message(&head, &tail(failure, TAIL)),
+    let title = plain::shorten(&format!("{name} failed{code}"), 200);
+    let annotation = Annotation::new(Level::Error, message(&head, &tail(failure, TAIL))).title(title);
+    match &failure.location {
+        Some(place) => annotation.at(&place.file, place.line, place.end_line),
+        None => annotation,
     }
 }
 
@@ -105,16 +76,20 @@ pub(super) fn place(location: &SourceLocation) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Level, MESSAGE_LIMIT, PER_LEVEL, failures, message};
+    use super::{MESSAGE_LIMIT, PER_LEVEL, failures, message};
     use crate::outcome::build::BuildOutcome;
     use crate::report::fixtures;
+    use crate::runner::Level;
 
     #[test]
     fn a_failed_step_stands_at_its_line() {
         let annotations = failures(&fixtures::failed());
         let [annotation] = annotations.as_slice() else { panic!("{annotations:?}") };
-        assert_eq!((annotation.level, annotation.title.as_str()), (Level::Error, "frontend failed (exit code 2)"));
-        assert_eq!((annotation.file.as_deref(), annotation.line), (Some("frontend/Dockerfile"), Some(12)));
+        assert_eq!(
+            (annotation.level, annotation.title.as_deref()),
+            (Level::Error, Some("frontend failed (exit code 2)"))
+        );
+        assert_eq!((annotation.file.as_deref(), annotation.lines), (Some("frontend/Dockerfile"), Some((12, 12))));
         insta::assert_snapshot!(annotation.message, @r#"
         [build 4/5] RUN npm run build
 
@@ -148,7 +123,10 @@ mod tests {
     fn a_message_is_never_blank_or_too_long() {
         assert_eq!(message(&[String::new()], &[]), "the build failed");
         for annotation in failures(&fixtures::huge()) {
-            assert!(annotation.message.chars().count() <= MESSAGE_LIMIT && annotation.title.chars().count() <= 200);
+            assert!(
+                annotation.message.chars().count() <= MESSAGE_LIMIT
+                    && annotation.title.as_deref().is_some_and(|title| title.chars().count() <= 200)
+            );
         }
     }
 

@@ -7,20 +7,20 @@ use crate::report::units;
 
 /// What a clear removed, would remove, kept and failed to remove.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ClearTally {
+pub(super) struct ClearTally {
     /// Gone.
-    pub removed: Share,
+    pub(super) removed: Share,
     /// Would go, were it not a dry run.
-    pub would_remove: Share,
+    pub(super) would_remove: Share,
     /// Stays on purpose.
-    pub kept: Share,
+    pub(super) kept: Share,
     /// Should have gone, and could not.
-    pub failed: Share,
+    pub(super) failed: Share,
 }
 
 impl ClearTally {
     /// Counts an outcome.
-    pub fn of(outcome: &ClearOutcome) -> Self {
+    pub(super) fn of(outcome: &ClearOutcome) -> Self {
         let share = |accept: fn(&Fate) -> bool| Share::of(outcome.items.iter().filter(|item| accept(&item.fate)));
         Self {
             removed: share(|fate| matches!(fate, Fate::Removed)),
@@ -33,13 +33,13 @@ impl ClearTally {
 
 /// Items that met the same fate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Share {
+pub(super) struct Share {
     /// Images; several names of one image are one.
-    pub images: usize,
+    pub(super) images: usize,
     /// Records of the builder.
-    pub records: u64,
+    pub(super) records: u64,
     /// The bytes of all of them, in the engine's figures. Images share layers: it may be more than what is on disk.
-    pub bytes: u64,
+    pub(super) bytes: u64,
 }
 
 impl Share {
@@ -62,12 +62,12 @@ impl Share {
     }
 
     /// Whether there is nothing in it.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.images == 0 && self.records == 0
     }
 
     /// `3 images and 48 builder records`, or nothing.
-    pub fn words(&self) -> Option<String> {
+    pub(super) fn words(&self) -> Option<String> {
         let records = usize::try_from(self.records).unwrap_or(usize::MAX);
         let images = (self.images > 0).then(|| units::count(self.images, "image"));
         let records = (records > 0).then(|| units::count(records, "builder record"));

@@ -1,24 +1,22 @@
 //! The action's outputs, as names and values.
 //!
 //! An output that a run has nothing to say about is the empty string, which is also what a workflow reads for an output
-//! that was never set. `baseline-seconds` is not among them: nothing is compared with anything yet.
+//! that was never set. A value has no line ends. `baseline-seconds` is not among them: nothing is compared with anything yet.
 
 use std::time::Duration;
 
+use crate::inputs::Output;
 use crate::outcome::build::{BuildOutcome, ImageResult};
 use crate::outcome::clear::ClearOutcome;
 use crate::report::clear_tally::ClearTally;
 use crate::report::json::v1::BuildResult;
 use crate::report::tally::Tally;
 
-/// An output's name and value. A value has no line ends.
-pub type Output = (&'static str, String);
-
 /// The outputs of a build, also of one that failed or was cancelled.
 ///
 /// `duration-seconds` has three decimals; `cache-hit-percent` is a whole number rounded down, so that 100 means that
 /// every step was cached, and 0 where there are no steps; `image-id` and `digest` are the first image's.
-pub fn of_build(outcome: &BuildOutcome) -> Vec<Output> {
+pub fn of_build(outcome: &BuildOutcome) -> Vec<(Output, String)> {
     let tally = Tally::of_build(outcome);
     let (image_id, digest) = match outcome.images.first().map(|image| &image.result) {
         Some(ImageResult::Built { image_id, digest }) => (image_id.clone(), digest.clone().unwrap_or_default()),
@@ -27,25 +25,26 @@ pub fn of_build(outcome: &BuildOutcome) -> Vec<Output> {
         }
     };
     vec![
-        ("duration-seconds", seconds(outcome.duration)),
-        ("steps-total", tally.total.to_string()),
-        ("steps-cached", tally.cached.to_string()),
-        ("cache-hit-percent", tally.hit_percent().to_string()),
-        ("cache-source", tally.source.as_str().to_owned()),
-        ("image-id", image_id),
-        ("digest", digest),
-        ("result", BuildResult::of(outcome).to_json()),
+        (Output::DurationSeconds, seconds(outcome.duration)),
+        (Output::StepsTotal, tally.total.to_string()),
+        (Output::StepsCached, tally.cached.to_string()),
+        (Output::CacheHitPercent, tally.hit_percent().to_string()),
+        (Output::CacheSource, tally.source.as_str().to_owned()),
+        (Output::ImageId, image_id),
+        (Output::Digest, digest),
+        (Output::Result, BuildResult::of(outcome).to_json()),
     ]
 }
 
-/// The outputs of a clear. A dry run removes nothing, so its numbers are 0 and `verified` is empty.
-pub fn of_clear(outcome: &ClearOutcome) -> Vec<Output> {
+/// The outputs of a clear. A dry run removes nothing, so its counts are 0 and `verified` is empty.
+pub fn of_clear(outcome: &ClearOutcome) -> Vec<(Output, String)> {
     let removed = ClearTally::of(outcome).removed;
     vec![
-        ("freed-bytes", outcome.freed_bytes.to_string()),
-        ("images-removed", removed.images.to_string()),
-        ("cache-records-removed", removed.records.to_string()),
-        ("verified", outcome.verified.map(|verified| verified.to_string()).unwrap_or_default()),
+        (Output::DurationSeconds, seconds(outcome.duration)),
+        (Output::FreedBytes, outcome.freed_bytes.to_string()),
+        (Output::ImagesRemoved, removed.images.to_string()),
+        (Output::CacheRecordsRemoved, removed.records.to_string()),
+        (Output::Verified, outcome.verified.map(|verified| verified.to_string()).unwrap_or_default()),
     ]
 }
 
@@ -57,12 +56,13 @@ fn seconds(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::{of_build, of_clear};
+    use crate::inputs::Output;
     use crate::outcome::build::BuildOutcome;
     use crate::report::fixtures;
 
     fn without_result(outcome: &BuildOutcome) -> String {
-        let outputs = of_build(outcome).into_iter().filter(|(name, _)| *name != "result");
-        outputs.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("\n")
+        let outputs = of_build(outcome).into_iter().filter(|(output, _)| *output != Output::Result);
+        outputs.map(|(output, value)| format!("{}={value}", output.name())).collect::<Vec<_>>().join("\n")
     }
 
     #[test]
@@ -108,15 +108,15 @@ mod tests {
     #[test]
     fn of_clears() {
         let values = |outcome| of_clear(&outcome).into_iter().map(|(_, value)| value).collect::<Vec<_>>();
-        assert_eq!(values(fixtures::cleared()), ["1234000000", "3", "48", "true"]);
-        assert_eq!(values(fixtures::cleared_in_part()), ["412000000", "2", "46", "false"]);
-        assert_eq!(values(fixtures::dry_run()), ["0", "0", "0", ""]);
+        assert_eq!(values(fixtures::cleared()), ["4.800", "1234000000", "3", "48", "true"]);
+        assert_eq!(values(fixtures::cleared_in_part()), ["4.800", "412000000", "2", "46", "false"]);
+        assert_eq!(values(fixtures::dry_run()), ["4.800", "0", "0", "0", ""]);
     }
 
     #[test]
     fn values_are_one_line() {
-        for (name, value) in of_build(&fixtures::hostile()) {
-            assert!(!value.contains(['\n', '\r']), "{name}");
+        for (output, value) in of_build(&fixtures::hostile()) {
+            assert!(!value.contains(['\n', '\r']), "{}", output.name());
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Text from outside made safe to print: no control characters, no terminal sequences, no line ends, a bounded length.
 
 /// Joins a text to one line: control characters and terminal sequences go, runs of white space become one space.
-pub fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let visible = sequences(text, |_| None);
     let mut line = String::with_capacity(visible.len());
     for word in visible.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
@@ -16,12 +16,12 @@ pub fn one_line(text: &str) -> String {
 /// Cleans the lines of a log: terminal sequences and control characters go, indentation stays, a tab is four spaces.
 ///
 /// A progress bar overwrites its line with carriage returns; what it showed last is kept.
-pub fn log_lines(text: &str) -> Vec<String> {
+pub(super) fn log_lines(text: &str) -> Vec<String> {
     cleaned_lines(&sequences(text, |_| None))
 }
 
 /// As [`log_lines`], but colours stay (`ESC [ … m`), and end where their line ends.
-pub fn coloured_log_lines(text: &str) -> Vec<String> {
+pub(super) fn coloured_log_lines(text: &str) -> Vec<String> {
     // A character that no text uses stands in for the escape while the other control characters are removed.
     let marked = sequences(&text.replace(COLOUR, ""), |colour| Some(format!("{COLOUR}[{colour}m")));
     let close = |line: String| if line.contains('\u{1b}') { line + "\u{1b}[0m" } else { line };
@@ -43,7 +43,7 @@ fn cleaned_lines(text: &str) -> Vec<String> {
 }
 
 /// The text if it has at most `limit` characters, else its beginning with an ellipsis, `limit` characters in all.
-pub fn shorten(text: &str, limit: usize) -> String {
+pub(super) fn shorten(text: &str, limit: usize) -> String {
     if text.chars().nth(limit).is_none() {
         return text.to_owned();
     }

@@ -79,7 +79,7 @@ impl Progress {
                 *number,
                 name,
                 at,
-                End { cached: *cached, duration: *duration, error: error.as_deref() },
+                &End { cached: *cached, duration: *duration, error: error.as_deref() },
             ),
             Event::Progress { number, id, current, total, completed } => {
                 let moved = Moved { id, current: *current, total: *total, completed: *completed };
@@ -105,7 +105,7 @@ impl Progress {
         self.introduce(target, number)
     }
 
-    fn finished(&mut self, target: &str, number: u32, name: &str, at: Duration, end: End) -> Vec<String> {
+    fn finished(&mut self, target: &str, number: u32, name: &str, at: Duration, end: &End) -> Vec<String> {
         let vertex = self.vertex(target, number, name, at);
         let ended = match (end.error, end.cached) {
             (Some(_), _) => Ended::Failed,

@@ -6,33 +6,33 @@ use crate::outcome::build::{BuildOutcome, CacheSource, ImageOutcome, ImageResult
 ///
 /// Every Dockerfile step counts, also one that was never begun because another failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tally {
+pub(super) struct Tally {
     /// Number of steps.
-    pub total: usize,
+    pub(super) total: usize,
     /// How many of them came from a cache.
-    pub cached: usize,
+    pub(super) cached: usize,
     /// Where the cached ones came from.
-    pub source: CacheSource,
+    pub(super) source: CacheSource,
 }
 
 impl Tally {
     /// Counts one image.
-    pub fn of_image(image: &ImageOutcome) -> Self {
+    pub(super) fn of_image(image: &ImageOutcome) -> Self {
         Self::of_steps(image.steps.iter())
     }
 
     /// Counts all images of a build.
-    pub fn of_build(outcome: &BuildOutcome) -> Self {
+    pub(super) fn of_build(outcome: &BuildOutcome) -> Self {
         Self::of_steps(outcome.images.iter().flat_map(|image| &image.steps))
     }
 
     /// Cached steps in percent, rounded down so that 100 means every step; 0 if there are no steps.
-    pub fn hit_percent(self) -> usize {
+    pub(super) fn hit_percent(self) -> usize {
         (self.cached * 100).checked_div(self.total).unwrap_or_default()
     }
 
     /// `11/13`, or nothing to show if there are no steps.
-    pub fn ratio(self) -> Option<String> {
+    pub(super) fn ratio(self) -> Option<String> {
         (self.total > 0).then(|| format!("{}/{}", self.cached, self.total))
     }
 
@@ -58,20 +58,20 @@ fn join(one: CacheSource, other: CacheSource) -> CacheSource {
 
 /// How many images ended in which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Results {
+pub(super) struct Results {
     /// Images that were built.
-    pub built: usize,
+    pub(super) built: usize,
     /// Images that failed.
-    pub failed: usize,
+    pub(super) failed: usize,
     /// Images that were begun or waiting when the run was cancelled.
-    pub cancelled: usize,
+    pub(super) cancelled: usize,
     /// Images that were not begun, because what they need failed.
-    pub skipped: usize,
+    pub(super) skipped: usize,
 }
 
 impl Results {
     /// Counts a build's images.
-    pub fn of(outcome: &BuildOutcome) -> Self {
+    pub(super) fn of(outcome: &BuildOutcome) -> Self {
         outcome.images.iter().fold(Self::default(), |mut results, image| {
             match image.result {
                 ImageResult::Built { .. } => results.built += 1,

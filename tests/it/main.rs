@@ -21,4 +21,5 @@ mod build;
 mod clear;
 mod compose;
 mod context;
+mod engine;
 mod faults;

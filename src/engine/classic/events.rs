@@ -123,6 +123,12 @@ impl Reader {
     }
 
     fn read_stream(&mut self, text: &str, events: &mut Vec<ClassicEvent>) {
+        if self.running.is_some() && self.running.as_deref() == removed_container(text) {
+            // The builder's word is a message of its own, also if what the step printed last has no line end.
+            self.flush(events);
+            self.running = None;
+            return;
+        }
         // A step's line comes without its end, which is a message of its own.
         if self.partial.is_empty()
             && self.running.is_none()
@@ -140,17 +146,11 @@ impl Reader {
     }
 
     fn read_line(&mut self, line: String, events: &mut Vec<ClassicEvent>) {
-        let arrow = line.strip_prefix(" ---> ");
-        if let Some(container) = &self.running {
-            let removed = line.strip_prefix("Removing intermediate container ");
-            if removed == Some(container) {
-                self.running = None;
-            } else {
-                events.push(ClassicEvent::Log { line });
-            }
+        if self.running.is_some() {
+            events.push(ClassicEvent::Log { line });
             return;
         }
-        match arrow {
+        match line.strip_prefix(" ---> ") {
             Some("Using cache") => events.push(ClassicEvent::Cached),
             Some(rest) => match rest.strip_prefix("Running in ") {
                 Some(container) => self.running = Some(container.to_owned()),
@@ -180,6 +180,13 @@ fn parse_step(line: &str) -> Option<ClassicEvent> {
     let (position, instruction) = line.strip_prefix("Step ")?.split_once(" : ")?;
     let (number, of) = position.split_once('/')?;
     Some(ClassicEvent::Step { number: number.parse().ok()?, of: of.parse().ok()?, instruction: instruction.to_owned() })
+}
+
+/// Docker 20.10 announces the removal, newer ones report it.
+fn removed_container(text: &str) -> Option<&str> {
+    let text = text.trim();
+    text.strip_prefix("Removing intermediate container ")
+        .or_else(|| text.strip_prefix("---> Removed intermediate container "))
 }
 
 fn is_short_id(text: &str) -> bool {
@@ -233,6 +240,29 @@ mod tests {
                 ClassicEvent::Image { id: "sha256:ba98".into() },
             ]
         );
+    }
+
+    #[test]
+    fn knows_when_a_step_has_ended_on_every_engine() {
+        for removal in
+            ["Removing intermediate container aaaaaaaaaaaa", " ---> Removed intermediate container aaaaaaaaaaaa"]
+        {
+            let events = read(&[
+                r#"{"stream":" ---\u003e Running in aaaaaaaaaaaa\n"}"#,
+                r#"{"stream":" ---\u003e Removed intermediate container bbbbbbbbbbbb\n"}"#,
+                r#"{"stream":"no line end"}"#,
+                &format!(r#"{{"stream":"{removal}\n"}}"#),
+                r#"{"stream":" ---\u003e ba9876543210\n"}"#,
+            ]);
+            assert_eq!(
+                events,
+                [
+                    log(" ---> Removed intermediate container bbbbbbbbbbbb"),
+                    log("no line end"),
+                    ClassicEvent::Layer { id: "ba9876543210".into() }
+                ]
+            );
+        }
     }
 
     #[test]

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::{Execution, Progress, blank, masks};
 use crate::buildkit::session::filesync::{Directories, Directory, FileSyncService, Transferred};
-use crate::buildkit::session::{Secrets, Services, Session, SshAgents};
+use crate::buildkit::session::{Secrets, Services, Session, SshAgents, SshError};
 use crate::buildkit::solve::{SolveError, SolveRequest, Solved, solve};
 use crate::buildkit::usage;
 use crate::buildkit::{BuildKitError, Connection};
+use crate::error::chain;
 use crate::outcome::build::{CacheSource, Failure, ImageOutcome, ImageResult};
 use crate::outcome::from_trace::Reading;
 use crate::plan::build::{Local, LocalSource, PlannedBuild};
@@ -39,7 +40,10 @@ pub(super) async fn build(
     let transferred = files.transferred();
     let services = match services(&build.target, files, with) {
         Ok(services) => services,
-        Err(failure) => return blank(build, ImageResult::Failed(failure)),
+        Err(error) => {
+            let failure = Failure { help: Some(error.help().to_owned()), ..internal(&chain(&error)) };
+            return blank(build, ImageResult::Failed(failure));
+        }
     };
     let begun = with.started.elapsed();
     let source = source_of_hits(connection, &build.target);
@@ -99,14 +103,12 @@ fn failure(reading: &Reading<'_>, message: &str, transferred: &Transferred) -> F
     }
 }
 
-fn services(target: &Target, files: FileSyncService, with: &Execution<'_>) -> Result<Services, Failure> {
+fn services(target: &Target, files: FileSyncService, with: &Execution<'_>) -> Result<Services, SshError> {
     let mut services = Services::new(with.credentials.clone()).with_files(files);
     // Even without secrets: newer engines ask for some of their own, and "not found" is the answer they understand.
     services = services.with_secrets(Secrets::new(&target.secrets));
     if !target.ssh.is_empty() {
-        let agents = SshAgents::new(&target.ssh)
-            .map_err(|error| Failure { help: Some(error.help().to_owned()), ..internal(&error.to_string()) })?;
-        services = services.with_ssh(agents);
+        services = services.with_ssh(SshAgents::new(&target.ssh)?);
     }
     Ok(services)
 }
@@ -137,7 +139,7 @@ async fn source_of_hits(connection: &Connection, target: &Target) -> CacheSource
 }
 
 fn broken(error: &BuildKitError) -> Failure {
-    Failure { help: Some(error.help().to_owned()), ..internal(&crate::error::chain(error)) }
+    Failure { help: Some(error.help().to_owned()), ..internal(&chain(error)) }
 }
 
 fn internal(message: &str) -> Failure {

@@ -1,19 +1,24 @@
 //! Carries out a build plan: all images at once, each as soon as what it builds on is there.
 
 mod buildkit;
+mod classic;
+mod location;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::buildkit::Connection;
 use crate::buildkit::mask::Masks;
 use crate::buildkit::session::Credentials;
 use crate::buildkit::trace::Event;
-use crate::buildkit::Connection;
+use crate::engine::Engine;
 use crate::outcome::build::{ClearMark, ImageOutcome, ImageResult};
 use crate::plan::build::{BuildPlan, How, PlannedBuild};
+use crate::project::dockerfile::Dockerfile;
 use crate::project::target::SecretSource;
 
 /// Something that happened in one of the builds.
@@ -31,10 +36,16 @@ pub struct Progress {
 pub struct Execution<'a> {
     /// The connection to BuildKit, where the plan needs one.
     pub connection: Option<&'a Connection>,
+    /// The engine.
+    pub engine: &'a Engine,
     /// Registry logins.
     pub credentials: &'a Credentials,
     /// The marks that clears left, by the build's index.
     pub marks: &'a [Option<ClearMark>],
+    /// The Dockerfile of each build, where it is known.
+    pub dockerfiles: &'a [Option<Dockerfile>],
+    /// The workspace, which paths in reports are relative to.
+    pub workspace: &'a Path,
     /// Ends every build.
     pub cancelled: &'a CancellationToken,
     /// Where progress goes.
@@ -90,8 +101,9 @@ async fn one(index: usize, build: &PlannedBuild, with: &Execution<'_>) -> ImageO
         How::BuildKit { request, locals, shared_key } => {
             buildkit::build(index, build, buildkit::Request { request, locals, shared_key }, with).await
         }
-        How::Classic => todo!(),
+        How::Classic => classic::build(index, build, with).await,
     };
+    location::add(&mut outcome, build, with.dockerfiles.get(index).and_then(Option::as_ref), with.workspace);
     outcome.offset = begun;
     outcome.duration = with.started.elapsed().saturating_sub(begun);
     outcome

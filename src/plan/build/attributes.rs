@@ -8,8 +8,9 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Compression, Facts, How, Local, LocalSource, PlanError, Wanted};
+use super::{Facts, How, Local, LocalSource, PlanError, Wanted};
 use crate::buildkit::solve::{CacheEntry, Exporter, SolveRequest};
+use crate::inputs::Compression;
 use crate::project::target::{CacheOption, CacheSource, Context, Dockerfile, NamedContext, NoCache, Target};
 
 /// The capability that a frontend must have to read named contexts, as buildx asks for it.
@@ -341,12 +342,12 @@ fn key_of(key: &str, path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::path::PathBuf;
 
-    use super::super::{Builder, Compression, Facts, How, LocalSource, PlanError, Wanted, plan};
+    use super::super::{Builder, Facts, How, LocalSource, PlanError, Wanted, plan};
     use super::{annotation_keys, attestation};
     use crate::buildkit::solve::SolveRequest;
+    use crate::inputs::Compression;
     use crate::project::target::{Context, Dockerfile, NamedContext, NoCache, Target};
 
     const GRAPH: Facts = Facts { containerd_store: false, named_contexts: true, host_gateway: None };
@@ -358,35 +359,17 @@ mod tests {
 
     fn target(name: &str) -> Target {
         Target {
-            name: name.to_owned(),
             tags: vec![format!("{name}:1").parse().unwrap()],
-            context: Context::Local(PathBuf::from("/w/app")),
-            dockerfile: Dockerfile::File(PathBuf::from("/w/docker/app.Dockerfile")),
-            stage: None,
-            build_args: BTreeMap::new(),
-            labels: BTreeMap::new(),
-            annotations: Vec::new(),
-            named_contexts: BTreeMap::new(),
-            cache_from: Vec::new(),
-            cache_to: Vec::new(),
-            secrets: Vec::new(),
-            ssh: Vec::new(),
-            platforms: Vec::new(),
-            network: None,
-            extra_hosts: Vec::new(),
-            shm_size: None,
-            ulimits: Vec::new(),
-            entitlements: Vec::new(),
-            pull: false,
-            no_cache: NoCache::Off,
-            provenance: None,
-            sbom: None,
-            after: Vec::new(),
+            ..Target::new(
+                name,
+                Context::Local(PathBuf::from("/w/app")),
+                Dockerfile::File(PathBuf::from("/w/docker/app.Dockerfile")),
+            )
         }
     }
 
     fn solve(target: Target, facts: &Facts) -> SolveRequest {
-        match plan(vec![target], &wanted(), facts).unwrap().builds.remove(0).how {
+        match plan(&[target], &wanted(), facts).unwrap().builds.remove(0).how {
             How::BuildKit { request, .. } => *request,
             How::Classic => unreachable!(),
         }
@@ -443,7 +426,7 @@ mod tests {
         web.named_contexts.insert("base".to_owned(), NamedContext::Target("app".to_owned()));
         web.named_contexts.insert("context".to_owned(), NamedContext::Local(PathBuf::from("/w/other")));
         web.after = vec!["app".to_owned()];
-        let plan = plan(vec![web.clone(), target("app")], &wanted(), &GRAPH).unwrap();
+        let plan = plan(&[web.clone(), target("app")], &wanted(), &GRAPH).unwrap();
         assert_eq!(plan.builds[0].after, [1]);
         let How::BuildKit { request, locals, .. } = &plan.builds[0].how else { unreachable!() };
         assert_eq!(request.attributes["context:base"], "docker-image://app:1");
@@ -453,7 +436,7 @@ mod tests {
         assert_eq!(plan.to_string(), "build web as web:1, after app\nbuild app as app:1\n");
 
         let old = Facts { named_contexts: false, ..GRAPH };
-        let errors = super::super::plan(vec![web], &wanted(), &old).unwrap_err();
+        let errors = super::super::plan(&[web], &wanted(), &old).unwrap_err();
         assert!(matches!(errors[0], PlanError::Unsupported { what: "build-contexts", .. }));
     }
 
@@ -464,7 +447,7 @@ mod tests {
         app.sbom = Some("true".to_owned());
         app.network = Some("bridge".to_owned());
         app.extra_hosts = vec![("h".to_owned(), "host-gateway".to_owned())];
-        let errors = plan(vec![app], &wanted(), &GRAPH).unwrap_err();
+        let errors = plan(&[app], &wanted(), &GRAPH).unwrap_err();
         let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(
             texts,

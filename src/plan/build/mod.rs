@@ -11,6 +11,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::buildkit::solve::SolveRequest;
+use crate::inputs::Compression;
 use crate::project::target::Target;
 
 /// What a plan has to know of the engine.
@@ -31,20 +32,6 @@ pub enum Builder {
     BuildKit,
     /// The engine's classic builder.
     Classic,
-}
-
-/// How layers are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Compression {
-    /// Not at all for images that stay local, gzip for a tag that names a registry.
-    #[default]
-    Auto,
-    /// Not at all.
-    Uncompressed,
-    /// gzip.
-    Gzip,
-    /// zstd.
-    Zstd,
 }
 
 /// What is wanted of all targets alike.
@@ -125,17 +112,17 @@ pub enum LocalSource {
 }
 
 /// Makes the plan.
-pub fn plan(targets: Vec<Target>, wanted: &Wanted, facts: &Facts) -> Result<BuildPlan, Vec<PlanError>> {
+pub fn plan(targets: &[Target], wanted: &Wanted, facts: &Facts) -> Result<BuildPlan, Vec<PlanError>> {
     let mut errors = Vec::new();
     let mut warnings = Vec::new();
-    let order = order::dependencies(&targets).unwrap_or_else(|error| {
+    let order = order::dependencies(targets).unwrap_or_else(|error| {
         errors.push(error);
         Vec::new()
     });
     let mut builds = Vec::with_capacity(targets.len());
     for (index, target) in targets.iter().enumerate() {
         let how = match wanted.builder {
-            Builder::BuildKit => attributes::request(target, &targets, wanted, facts, &mut warnings),
+            Builder::BuildKit => attributes::request(target, targets, wanted, facts, &mut warnings),
             Builder::Classic => classic::check(target).map(|()| How::Classic).map_err(|error| vec![error]),
         };
         match how {

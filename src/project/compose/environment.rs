@@ -12,7 +12,10 @@ use super::files;
 pub(super) struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    pub(super) fn new(variables: BTreeMap<String, String>) -> Self {
+    /// The process's variables, and `PWD`, which Compose sets where the process has none.
+    pub(super) fn of_process(variables: &BTreeMap<String, String>, working_directory: &Path) -> Self {
+        let mut variables = variables.clone();
+        variables.entry("PWD".to_owned()).or_insert_with(|| working_directory.to_string_lossy().into_owned());
         Self(variables)
     }
 
@@ -65,8 +68,7 @@ pub(super) fn project_env_files(
         return files.split(',').map(|file| working_directory.join(file)).collect();
     }
     match variables.get("COMPOSE_DISABLE_ENV_FILE").map(String::as_str) {
-        None => default_env_file(directory),
-        Some("0" | "f" | "F" | "false" | "False" | "FALSE") => default_env_file(directory),
+        None | Some("0" | "f" | "F" | "false" | "False" | "FALSE") => default_env_file(directory),
         Some("1" | "t" | "T" | "true" | "True" | "TRUE") => Vec::new(),
         Some(value) => {
             let problem = Problem::Value { value: value.to_owned(), expected: "'true' or 'false'" };

@@ -317,13 +317,13 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn error(&mut self, place: &Place, key: impl ToString, problem: Problem) {
-        self.errors.push(ComposeError { place: Some(place.clone()), key: key.to_string(), problem });
+    pub(super) fn error(&mut self, place: &Place, key: impl Into<String>, problem: Problem) {
+        self.errors.push(ComposeError { place: Some(place.clone()), key: key.into(), problem });
     }
 
     /// An error that no file is to blame for.
-    pub(super) fn error_without_place(&mut self, key: impl ToString, problem: Problem) {
-        self.errors.push(ComposeError { place: None, key: key.to_string(), problem });
+    pub(super) fn error_without_place(&mut self, key: impl Into<String>, problem: Problem) {
+        self.errors.push(ComposeError { place: None, key: key.into(), problem });
     }
 
     /// Adds a warning once.

@@ -57,7 +57,7 @@ pub struct LoadRequest<'a> {
     pub profiles: &'a [String],
     /// Base name of the project's directory on the host, the last resort for the project's name.
     pub directory_name: &'a str,
-    /// What relative paths of `COMPOSE_ENV_FILES` start from, absolute.
+    /// What relative paths of `COMPOSE_ENV_FILES` start from, absolute; `PWD` where the environment has none.
     pub working_directory: &'a Path,
 }
 
@@ -89,7 +89,8 @@ pub fn load(request: &LoadRequest<'_>) -> Result<ComposeProject, ComposeErrors> 
         return Err(ComposeErrors(report.errors));
     };
     let env_files = project_env_files(request.environment, directory, request.working_directory, &mut report);
-    let mut environment = Environment::new(request.environment.clone()).with_files(&env_files, &mut report);
+    let mut environment = Environment::of_process(request.environment, request.working_directory);
+    environment = environment.with_files(&env_files, &mut report);
     let files = parse_files(request.files, &mut report);
     let name = name::project_name(&files, &environment, request.directory_name, &mut report);
     environment.set("COMPOSE_PROJECT_NAME", &name);
@@ -102,10 +103,12 @@ pub fn load(request: &LoadRequest<'_>) -> Result<ComposeProject, ComposeErrors> 
         report.error_without_place("", Problem::Empty);
     }
     // A model of which parts could not be read would only give errors that follow from that.
-    if report.errors.is_empty() {
+    let targets = if report.errors.is_empty() {
         schema::check_model(&model, &mut report);
-    }
-    let targets = read_targets(&model, &name, &environment, request, &mut report);
+        read_targets(&model, &name, &environment, request, &mut report)
+    } else {
+        Vec::new()
+    };
     finish(report, name, directory, targets)
 }
 
@@ -128,9 +131,6 @@ fn read_targets(
     request: &LoadRequest<'_>,
     report: &mut Report,
 ) -> Vec<Target> {
-    if !report.errors.is_empty() {
-        return Vec::new();
-    }
     let empty = Map::default();
     let section = |key: &str| model.get(key).and_then(Node::as_map).unwrap_or(&empty);
     let (services, secrets) = (section("services"), section("secrets"));

@@ -72,7 +72,7 @@ pub(super) fn default_contexts(model: &mut Map, directory: &Path) {
         let Some(build) = service.as_map_mut().and_then(|service| service.get_mut("build")) else { continue };
         let place = build.place.clone();
         let Some(build) = build.as_map_mut() else { continue };
-        if build.get("context").is_none_or(|context| context.value == Value::Null) {
+        if build.get("context").is_none() {
             let context = Value::Text(directory.to_string_lossy().into_owned());
             build.insert(Key { text: "context".to_owned(), place: place.clone() }, Node::new(context, place));
         }

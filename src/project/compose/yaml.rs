@@ -181,6 +181,18 @@ impl fmt::Display for KeyPath {
     }
 }
 
+impl From<&KeyPath> for String {
+    fn from(path: &KeyPath) -> Self {
+        path.to_string()
+    }
+}
+
+impl From<KeyPath> for String {
+    fn from(path: KeyPath) -> Self {
+        path.to_string()
+    }
+}
+
 /// Parses a file's text into its documents; a file without content has none.
 pub(super) fn parse(file: &Arc<PathBuf>, text: &str, report: &mut Report) -> Vec<Node> {
     let has_content = text.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));

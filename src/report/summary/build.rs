@@ -11,7 +11,7 @@ use crate::report::{headline, units};
 /// So many warnings or unused cache sources are shown; where there are more, they fold.
 const SHOWN: usize = 4;
 
-/// The job summary of a build, as GitHub Flavored Markdown of at most [`LIMIT`](super::LIMIT) bytes.
+/// The job summary of a build, as GitHub Flavored Markdown of at most [`LIMIT`] bytes.
 pub fn build(outcome: &BuildOutcome) -> String {
     let mut document = Document::new(LIMIT);
     document.block(&format!("### {} {}", sign(outcome), headline::of_build(outcome, name)));

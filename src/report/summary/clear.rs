@@ -13,7 +13,7 @@ const SHOWN: usize = 15;
 /// So many failures are named in the alert.
 const NAMED: usize = 8;
 
-/// The job summary of a clear or of its dry run, as GitHub Flavored Markdown of at most [`LIMIT`](super::LIMIT) bytes.
+/// The job summary of a clear or of its dry run, as GitHub Flavored Markdown of at most [`LIMIT`] bytes.
 pub fn clear(outcome: &ClearOutcome) -> String {
     let tally = ClearTally::of(outcome);
     let mut document = Document::new(LIMIT);

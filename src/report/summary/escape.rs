@@ -1,4 +1,4 @@
-//! The only way for a text from outside into Markdown: as text, as code, inside HTML, or as a fenced block.
+//! The only way for a text from outside into Markdown: as text, as code, or as a fenced block.
 //!
 //! A Dockerfile can hold Markdown, HTML, table separators, mentions and fences; a reader sees them as they were written
 //! and nothing obeys them. Written for GitHub Flavored Markdown (<https://github.github.com/gfm/>).
@@ -48,11 +48,6 @@ pub(super) fn code(raw: &str, limit: usize) -> String {
     // One space at both ends is not shown, and parts the fence from a backtick of the text.
     let pad = if line.starts_with('`') || line.ends_with('`') { " " } else { "" };
     format!("{fence}{pad}{line}{pad}{fence}")
-}
-
-/// Text inside an HTML element that Markdown does not look into, as `<summary>`.
-pub(super) fn html(raw: &str) -> String {
-    all_references(&plain::one_line(raw))
 }
 
 /// Lines as a fenced block that nothing inside can end. Each line keeps at most `width` characters.
@@ -111,7 +106,7 @@ fn longest_run(line: &str) -> usize {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{code, fence, html, text, url};
+    use super::{code, fence, text, url};
 
     /// Replaces character references, as a Markdown reader does last.
     fn decode(escaped: &str) -> String {
@@ -265,12 +260,6 @@ mod tests {
                 prop_assert_eq!(runs.iter().filter(|run| **run == width).count(), 2, "{}", escaped);
                 prop_assert!(escaped.ends_with(&"`".repeat(width)));
             }
-        }
-
-        #[test]
-        fn html_holds_no_element(raw in nasty()) {
-            let escaped = html(&raw);
-            prop_assert!(!structure(&escaped).contains(['<', '>', '\n', '|', '`', '"', '@']), "{}", escaped);
         }
 
         #[test]

@@ -54,10 +54,14 @@ fn a_huge_build_is_cut_where_nothing_is_open() {
 #[test]
 fn a_hostile_build_adds_no_cell_and_no_element() {
     let markdown = build(&fixtures::hostile());
-    for line in markdown.lines().filter(|line| line.starts_with("| ")) {
-        let columns = line.matches(" | ").count() + line.matches("||").count();
-        assert!([3, 4, 5].contains(&columns), "{columns} separators: {line}");
-        assert!(!line.contains("|`|"), "{line}");
+    let mut separators = 0;
+    for line in markdown.lines() {
+        let count = line.matches('|').count();
+        match line.starts_with('|') {
+            true if separators > 0 => assert_eq!(count, separators, "{line}"),
+            true => separators = count,
+            false => separators = 0,
+        }
     }
     let outside: String = outside_of_code(&markdown);
     for forbidden in ["<img", "</td", "@octocat", "](javascript", "::error", "\n# h"] {
@@ -82,14 +86,15 @@ fn outside_of_code(markdown: &str) -> String {
 }
 
 fn without_spans(line: &str) -> String {
-    let spans = regex::Regex::new("(`+)").unwrap();
+    let runs = regex::Regex::new("`+").unwrap();
     let mut rest = line;
     let mut outside = String::new();
-    while let Some(open) = spans.find(rest) {
-        outside.push_str(&rest[..open.start()]);
-        let after = &rest[open.end()..];
-        let close = spans.find_iter(after).find(|run| run.len() == open.len());
-        rest = close.map_or("", |run| &after[run.end()..]);
+    while let Some(open) = runs.find(rest) {
+        let (before, _) = rest.split_at(open.start());
+        let (_, after) = rest.split_at(open.end());
+        outside.push_str(before);
+        let close = runs.find_iter(after).find(|run| run.len() == open.len());
+        rest = close.map_or("", |run| after.split_at(run.end()).1);
     }
     outside + rest
 }

@@ -14,7 +14,6 @@ pub(crate) use project::{Project, unique};
 macro_rules! on_every_engine {
     ($name:ident, $body:expr) => {
         mod $name {
-            #[expect(unused_imports, reason = "what the body uses differs from test to test")]
             use super::*;
 
             fn run(name: &str) {

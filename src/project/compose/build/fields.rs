@@ -28,9 +28,9 @@ impl Text<'_> {
 }
 
 impl<'a> Section<'a> {
-    /// A key's value, unless it is absent or nothing.
+    /// A key's value. A key without one (`target:` alone) is not the same as no key: Compose refuses it.
     pub(super) fn node(self, key: &str) -> Option<&'a Node> {
-        self.map.get(key).filter(|node| node.value != Value::Null)
+        self.map.get(key)
     }
 
     /// A string; an empty one counts as absent, as it does in Compose.
