@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::compose::{LoadRequest, load};
 use super::dockerfile::{Dockerfile as Parsed, Stage};
-use super::target::{CacheSource, Context, Dockerfile, NoCache, Target};
+use super::target::{Context, Dockerfile, NoCache, Target};
 use super::{Project, ProjectError};
 use crate::inputs::{BuildInputs, Source};
 
@@ -71,7 +71,6 @@ fn described(request: &Request<'_>) -> Result<(Vec<Target>, Vec<String>), Projec
             let described = Target {
                 tags: tags.clone(),
                 stage: target.clone(),
-                cache_from: tags.first().cloned().map(CacheSource::Image).into_iter().collect(),
                 ..Target::new(name, context.clone(), file.clone())
             };
             Ok((vec![described], Vec::new()))
