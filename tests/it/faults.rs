@@ -24,9 +24,11 @@ fn an_engine_that_is_not_there_is_exit_3_with_the_way_out() {
     drop(UnixListener::bind(&refused).unwrap());
     let folder = directory.path().join("folder.sock");
     std::fs::create_dir(&folder).unwrap();
-    for (path, said) in
-        [(directory.path().join("missing.sock"), "there is no socket"), (folder, "is a directory"), (refused, "refused")]
-    {
+    for (path, said) in [
+        (directory.path().join("missing.sock"), "there is no socket"),
+        (folder, "is a directory"),
+        (refused, "refused"),
+    ] {
         let run = Action::new(&at(&format!("unix://{}", path.display())), project.path()).input("tags", "x").run();
         let run = run.expect_code(3);
         let error = run.stdout.lines().find(|line| line.starts_with("::error")).unwrap_or_default();
