@@ -8,8 +8,10 @@
 //!
 //! Data is typed at every arrow, decisions are pure functions, effects sit at the edge.
 
+pub mod address;
 pub mod buildkit;
 pub mod engine;
+pub mod error;
 pub mod execute;
 pub mod image;
 pub mod inputs;
@@ -18,6 +20,7 @@ pub mod patterns;
 pub mod plan;
 pub mod project;
 pub mod report;
+pub mod run;
 pub mod runner;
 pub mod secret;
 pub mod survey;

@@ -1,1 +1,264 @@
-//! Carries out the plan of a clear and surveys again.
+//! Carries out the plan of a clear and surveys again: the second survey is the proof.
+
+use std::error::Error;
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{Engine, EngineError, ImageStore, Tombstone};
+use crate::error::chain;
+use crate::outcome::build::EngineFacts;
+use crate::outcome::clear::{ClearOutcome, Fate, ItemOutcome, Place};
+use crate::plan::clear::{self, ClearPlan, ClearRequest, ImageAction, PlannedBuilder, PlannedImage, RecordSum};
+use crate::survey::clear::{BuilderRecord, ClearSurvey};
+
+/// A record that is freed may free the one that it was made from, so one prune is not always enough.
+const PRUNE_ROUNDS: usize = 5;
+const CANCELLED: &str = "cancelled before it was done";
+
+/// Why the builder could not do what it was asked for.
+pub type BuilderError = Box<dyn Error + Send + Sync>;
+
+/// The builder's cache, which is reached over another protocol than the images: two functions of the caller.
+#[derive(Debug, Clone, Copy)]
+pub struct BuilderCache<S, P> {
+    /// Lists all records (`Control.DiskUsage`).
+    pub survey: S,
+    /// Removes every record that no build uses (`Control.Prune` with `all`).
+    pub prune: P,
+}
+
+/// What one prune removed, in the builder's own figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pruned {
+    /// Number of records.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// A clear that is surveyed and planned.
+#[derive(Debug)]
+pub struct Clear<'a, S, P> {
+    /// The engine.
+    pub engine: &'a Engine,
+    /// What was asked for.
+    pub request: &'a ClearRequest,
+    /// What was there.
+    pub survey: &'a ClearSurvey,
+    /// What to do.
+    pub plan: &'a ClearPlan,
+    /// The builder's cache; `None` if the engine has no BuildKit.
+    pub builder: Option<BuilderCache<S, P>>,
+    /// The URL of this run, for the marks that it leaves.
+    pub run_url: Option<String>,
+    /// When the run began.
+    pub started: Instant,
+}
+
+/// The outcome of a dry run: the plan, with nothing done.
+pub fn dry_run(engine: &Engine, plan: &ClearPlan, started: Instant) -> ClearOutcome {
+    let images = plan.images.iter().map(|image| image_item(image, Fate::WouldRemove));
+    let builder = plan.builder.iter().flat_map(|builder| {
+        let would_remove = (builder.remove.count > 0).then(|| builder_item(builder.remove, Fate::WouldRemove));
+        would_remove.into_iter().chain(in_use_item(builder.in_use))
+    });
+    ClearOutcome {
+        dry_run: true,
+        items: images.chain(builder).collect(),
+        freed_bytes: 0,
+        verified: None,
+        duration: started.elapsed(),
+        engine: facts(engine),
+        warnings: Vec::new(),
+        cancelled: false,
+    }
+}
+
+impl<S, SF, P, PF> Clear<'_, S, P>
+where
+    S: Fn() -> SF,
+    SF: Future<Output = Result<Vec<BuilderRecord>, BuilderError>>,
+    P: Fn() -> PF,
+    PF: Future<Output = Result<Pruned, BuilderError>>,
+{
+    /// Removes what the plan names, images first, then the builder's records; surveys again; leaves the marks.
+    ///
+    /// Items are independent: one that fails does not keep the others. `on_item` hears of each as it is done.
+    pub async fn apply(self, cancel: &CancellationToken, mut on_item: impl FnMut(&ItemOutcome)) -> ClearOutcome {
+        let mut items = Vec::new();
+        for image in &self.plan.images {
+            if cancel.is_cancelled() {
+                break;
+            }
+            let removal = cancel.run_until_cancelled(self.remove_image(image)).await;
+            let fate = removal.unwrap_or_else(|| Fate::Failed { why: CANCELLED.to_owned() });
+            let item = image_item(image, fate);
+            on_item(&item);
+            items.push(item);
+        }
+        if let (Some(planned), Some(cache)) = (self.plan.builder, &self.builder) {
+            let cleared = cancel.run_until_cancelled(clear_builder(planned, cache)).await;
+            let cleared = cleared
+                .unwrap_or_else(|| vec![builder_item(planned.remove, Fate::Failed { why: CANCELLED.to_owned() })]);
+            cleared.iter().for_each(&mut on_item);
+            items.extend(cleared);
+        }
+        let proof = cancel.run_until_cancelled(self.prove()).await;
+        let cancelled = proof.is_none();
+        let proof = proof.unwrap_or_default();
+        ClearOutcome {
+            dry_run: false,
+            items,
+            freed_bytes: proof.freed_bytes,
+            verified: (!cancelled).then_some(proof.verified),
+            duration: self.started.elapsed(),
+            engine: facts(self.engine),
+            warnings: proof.warnings,
+            cancelled,
+        }
+    }
+
+    async fn remove_image(&self, image: &PlannedImage) -> Fate {
+        match &image.action {
+            ImageAction::Keep(reason) => Fate::Kept { why: reason.to_string() },
+            ImageAction::Remove | ImageAction::Untag { .. } => {
+                match self.engine.remove_image(&image.name, self.plan.parents).await {
+                    Ok(_) => Fate::Removed,
+                    // Somebody else was faster; it is gone, which is what was asked for.
+                    Err(error) if error.is_not_found() => Fate::Removed,
+                    Err(error) => Fate::Failed { why: message_of(&error) },
+                }
+            }
+        }
+    }
+
+    /// Surveys again. What the same request would still name is left over.
+    async fn prove(&self) -> Proof {
+        let mut proof = match self.survey_again().await {
+            Ok(after) => {
+                let left = clear::plan(self.request, &after).left();
+                Proof {
+                    freed_bytes: after.freed_since(self.survey),
+                    verified: left.is_empty(),
+                    builder_cleared: self.plan.builder.is_some() && after.builder.is_empty(),
+                    warnings: left.into_iter().map(|left| format!("not cleared: {left}")).collect(),
+                }
+            }
+            Err(error) => Proof {
+                warnings: vec![format!("the clear could not be verified: {}", chain(error.as_ref()))],
+                ..Proof::default()
+            },
+        };
+        for repository in &self.plan.tombstones {
+            let tombstone = Tombstone {
+                repository: repository.clone(),
+                cleared_at: self.request.now,
+                run_url: self.run_url.clone(),
+                builder_cleared: proof.builder_cleared,
+            };
+            // A mark too few makes a later report poorer; it does not undo the clear.
+            if let Err(error) = self.engine.write_tombstone(&tombstone).await {
+                proof.warnings.push(chain(&error));
+            }
+        }
+        proof
+    }
+
+    async fn survey_again(&self) -> Result<ClearSurvey, BuilderError> {
+        let builder = match &self.builder {
+            Some(cache) => (cache.survey)().await?,
+            None => Vec::new(),
+        };
+        Ok(ClearSurvey::take(self.engine, self.survey.own.clone(), builder).await?)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Proof {
+    freed_bytes: u64,
+    verified: bool,
+    builder_cleared: bool,
+    warnings: Vec<String>,
+}
+
+/// Prunes until nothing is left, or nothing more goes.
+async fn clear_builder<S, SF, P, PF>(planned: PlannedBuilder, cache: &BuilderCache<S, P>) -> Vec<ItemOutcome>
+where
+    S: Fn() -> SF,
+    SF: Future<Output = Result<Vec<BuilderRecord>, BuilderError>>,
+    P: Fn() -> PF,
+    PF: Future<Output = Result<Pruned, BuilderError>>,
+{
+    let mut removed = RecordSum::default();
+    let mut left = planned;
+    let mut failure = None;
+    for _ in 0..PRUNE_ROUNDS {
+        if left.remove.count == 0 {
+            break;
+        }
+        let round = async {
+            let pruned = (cache.prune)().await?;
+            Ok::<_, BuilderError>((pruned, PlannedBuilder::of(&(cache.survey)().await?)))
+        };
+        match round.await {
+            Ok((pruned, now)) => {
+                removed.count = removed.count.saturating_add(pruned.records);
+                removed.bytes = removed.bytes.saturating_add(pruned.bytes);
+                left = now;
+                if pruned.records == 0 {
+                    break;
+                }
+            }
+            Err(error) => {
+                failure = Some(chain(error.as_ref()));
+                break;
+            }
+        }
+    }
+    let removed = (removed.count > 0).then(|| builder_item(removed, Fate::Removed));
+    let why = failure.unwrap_or_else(|| "the builder did not remove them".to_owned());
+    let failed = (left.remove.count > 0).then(|| builder_item(left.remove, Fate::Failed { why }));
+    removed.into_iter().chain(failed).chain(in_use_item(left.in_use)).collect()
+}
+
+fn image_item(image: &PlannedImage, fate: Fate) -> ItemOutcome {
+    let fate = match &image.action {
+        ImageAction::Keep(reason) => Fate::Kept { why: reason.to_string() },
+        ImageAction::Remove | ImageAction::Untag { .. } => fate,
+    };
+    ItemOutcome {
+        place: Place::Images,
+        name: image.name.clone(),
+        id: Some(image.id.clone()),
+        bytes: image.bytes,
+        count: 1,
+        fate,
+    }
+}
+
+fn builder_item(sum: RecordSum, fate: Fate) -> ItemOutcome {
+    let name = "builder cache".to_owned();
+    ItemOutcome { place: Place::Builder, name, id: None, bytes: sum.bytes, count: sum.count, fate }
+}
+
+fn in_use_item(sum: RecordSum) -> Option<ItemOutcome> {
+    (sum.count > 0).then(|| builder_item(sum, Fate::Kept { why: "in use by another build".to_owned() }))
+}
+
+fn facts(engine: &Engine) -> EngineFacts {
+    let info = engine.info();
+    EngineFacts {
+        version: info.version.clone(),
+        containerd_store: info.store == ImageStore::Containerd,
+        builder: if info.has_buildkit { "buildkit" } else { "classic" }.to_owned(),
+    }
+}
+
+/// The engine's own words where it said something; the item names what was asked for already.
+fn message_of(error: &EngineError) -> String {
+    match error {
+        EngineError::Refused { message, .. } => message.clone(),
+        other => chain(other),
+    }
+}

@@ -1,3 +1,4 @@
 //! Carries out plans.
 
+pub mod build;
 pub mod clear;

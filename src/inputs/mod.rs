@@ -1,1 +1,196 @@
 //! The action's inputs: raw strings become one typed value here, and end here.
+//!
+//! [`table`] declares every input; [`RawInputs`] holds what was given, by the runner's variables or by the flags that [`cli`]
+//! reads; [`parse`] understands it and reports every problem at once.
+
+pub mod cli;
+mod docker_config;
+mod entries;
+mod error;
+mod list;
+mod outputs;
+mod parse;
+mod raw;
+mod reader;
+mod secrets;
+mod size;
+mod source;
+pub mod table;
+
+use std::collections::BTreeMap;
+
+use crate::image::ImageReference;
+use crate::project::target::{BuildSecret, CacheSource, NamedContext, NoCache, SshSource};
+use crate::secret::Secret;
+
+pub use docker_config::{DockerConfigError, RegistryCredential};
+pub use error::{InputError, Problem};
+pub use outputs::Output;
+pub use parse::parse;
+pub use raw::{Origin, RawInputs};
+pub use source::{ClearSource, Source};
+
+/// What a run was asked to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Inputs {
+    /// `mode: build`.
+    Build(Box<BuildInputs>),
+    /// `mode: clear`.
+    Clear(Box<ClearInputs>),
+}
+
+impl Inputs {
+    /// What both modes have.
+    pub fn common(&self) -> &Common {
+        match self {
+            Self::Build(build) => &build.common,
+            Self::Clear(clear) => &clear.common,
+        }
+    }
+}
+
+/// What both modes have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Common {
+    /// Which builder to use.
+    pub builder: BuilderChoice,
+    /// Where to report.
+    pub report: Report,
+    /// The token for GitHub's API.
+    pub github_token: Option<Secret>,
+}
+
+/// The inputs of `mode: build`. Paths are absolute, values from the environment are filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildInputs {
+    /// What to build.
+    pub source: Source,
+    /// Build arguments for every image; those of the environment that are not set there are left out.
+    pub build_args: BTreeMap<String, String>,
+    /// Image labels.
+    pub labels: BTreeMap<String, String>,
+    /// OCI annotations: the key as written, with its type prefix if it has one, and the value.
+    pub annotations: Vec<(String, String)>,
+    /// Named contexts.
+    pub build_contexts: BTreeMap<String, NamedContext>,
+    /// Secrets of `secrets`, `secret-files` and `secret-envs`, in this order.
+    pub secrets: Vec<BuildSecret>,
+    /// SSH agents and keys.
+    pub ssh: Vec<SshSource>,
+    /// Platforms, as `os/arch[/variant]`; empty means the engine's own.
+    pub platforms: Vec<String>,
+    /// `default`, `none`, `host`; for the classic builder also a network's name.
+    pub network: Option<String>,
+    /// Extra hosts: name and address, which may be `host-gateway`.
+    pub add_hosts: Vec<(String, String)>,
+    /// Size of `/dev/shm` in bytes.
+    pub shm_size: Option<u64>,
+    /// Resource limits, as `name=soft[:hard]`.
+    pub ulimits: Vec<String>,
+    /// Entitlements.
+    pub allow: Vec<String>,
+    /// Whether base images are looked up in their registry although the engine has them.
+    pub pull: bool,
+    /// Which steps are not taken from a cache.
+    pub no_cache: NoCache,
+    /// Provenance attestation, as written.
+    pub provenance: Option<String>,
+    /// SBOM attestation, as written.
+    pub sbom: Option<String>,
+    /// Cache sources; empty means Compose's own, else the first tag.
+    pub cache_from: Vec<CacheSource>,
+    /// The build argument that carries the commit.
+    pub commit_arg: String,
+    /// The commit; the head commit of the run if absent.
+    pub commit: Option<String>,
+    /// How layers are compressed.
+    pub compression: Compression,
+    /// Credentials for pulling base images and cache.
+    pub registry_auth: Vec<RegistryCredential>,
+    /// What both modes have.
+    pub common: Common,
+}
+
+/// The inputs of `mode: clear`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClearInputs {
+    /// Where the images of the project follow from, if `images` is empty.
+    pub source: ClearSource,
+    /// Patterns of the images to remove.
+    pub images: Vec<ImagePattern>,
+    /// Which caches to clear.
+    pub scope: Scope,
+    /// Patterns of images that are never removed.
+    pub keep: Vec<ImagePattern>,
+    /// Whether to remove nothing and say what would go.
+    pub dry_run: bool,
+    /// What both modes have.
+    pub common: Common,
+}
+
+/// A pattern of image names, as written. The plan of a clear gives it its meaning.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ImagePattern(String);
+
+impl ImagePattern {
+    /// A pattern.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&ImageReference> for ImagePattern {
+    fn from(reference: &ImageReference) -> Self {
+        Self(reference.to_string())
+    }
+}
+
+/// Which caches a clear clears: at least one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scope {
+    /// The project's images.
+    pub images: bool,
+    /// The engine's builder cache.
+    pub builder: bool,
+}
+
+/// Which builder to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuilderChoice {
+    /// BuildKit where the engine has it, else the classic builder.
+    Auto,
+    /// The engine's BuildKit.
+    BuildKit,
+    /// The classic builder.
+    Classic,
+}
+
+/// How layers are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Gzip for an image whose name has a registry's host, none for one that stays local.
+    Auto,
+    /// Not at all.
+    Uncompressed,
+    /// Gzip.
+    Gzip,
+    /// Zstandard.
+    Zstd,
+}
+
+/// Where to report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// The step summary.
+    pub summary: bool,
+    /// Annotations for failed steps. Part of the default as long as there is no check run to carry them.
+    pub annotations: bool,
+}
+
+#[cfg(test)]
+mod tests;

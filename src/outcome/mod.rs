@@ -4,3 +4,4 @@
 
 pub mod build;
 pub mod clear;
+pub mod from_trace;

@@ -61,6 +61,38 @@ pub struct Target {
     pub after: Vec<String>,
 }
 
+impl Target {
+    /// A target of which nothing but its sources is known.
+    pub fn new(name: impl Into<String>, context: Context, dockerfile: Dockerfile) -> Self {
+        Self {
+            name: name.into(),
+            tags: Vec::new(),
+            context,
+            dockerfile,
+            stage: None,
+            build_args: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            annotations: Vec::new(),
+            named_contexts: BTreeMap::new(),
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
+            secrets: Vec::new(),
+            ssh: Vec::new(),
+            platforms: Vec::new(),
+            network: None,
+            extra_hosts: Vec::new(),
+            shm_size: None,
+            ulimits: Vec::new(),
+            entitlements: Vec::new(),
+            pull: false,
+            no_cache: NoCache::Off,
+            provenance: None,
+            sbom: None,
+            after: Vec::new(),
+        }
+    }
+}
+
 /// Where a build context comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Context {

@@ -1,1 +1,3 @@
-//! What exists now: images, containers and builder records, read and not changed.
+//! What exists now: on the engine and in its builder.
+
+pub mod clear;

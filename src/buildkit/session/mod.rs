@@ -1,3 +1,115 @@
 //! The session: services that the builder calls on this client while it builds.
+//!
+//! The session is a gRPC **server** of ours at the end of a byte stream that we opened ourselves
+//! (`github.com/moby/buildkit/session`). The stream travels inside gRPC (`Control.Session`), which every engine from
+//! 20.10 on and every `buildkitd` has; `POST /session` is the fallback of engines that refuse it.
 
+mod auth;
+mod carrier;
 pub mod filesync;
+mod health;
+mod secrets;
+mod ssh;
+
+pub use auth::{Credentials, RegistryLogin};
+pub use secrets::Secrets;
+pub use ssh::{SshAgents, SshError};
+
+use bollard_buildkit_proto::health::health_server::HealthServer;
+use bollard_buildkit_proto::moby::buildkit::secrets::v1::secrets_server::SecretsServer;
+use bollard_buildkit_proto::moby::filesync::v1::auth_server::AuthServer;
+use bollard_buildkit_proto::moby::filesync::v1::file_sync_server::FileSyncServer;
+use bollard_buildkit_proto::moby::sshforward::v1::ssh_server::SshServer;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::service::Routes;
+use tonic::transport::Server;
+
+use super::connection::Connection;
+use super::error::BuildKitError;
+use filesync::FileSyncService;
+
+/// The daemon's own limit for a message (`defaults.DefaultMaxSendMsgSize`).
+const MAX_MESSAGE: usize = 16 << 20;
+const WINDOW: u32 = 4 << 20;
+
+/// What the builder may call on us. Every method that is offered is announced when the session opens: a method that is
+/// not announced is never called.
+pub struct Services {
+    routes: Routes,
+    methods: Vec<&'static str>,
+}
+
+impl Services {
+    /// Services of every session: health checks and registry credentials.
+    pub fn new(credentials: Credentials) -> Self {
+        let health = HealthServer::new(health::Health);
+        let routes = Routes::new(health).add_service(AuthServer::new(credentials));
+        Self { routes, methods: auth::METHODS.to_vec() }
+    }
+
+    /// Offers build contexts and Dockerfiles.
+    #[must_use]
+    pub fn with_files(mut self, files: FileSyncService) -> Self {
+        let server = FileSyncServer::new(files).max_decoding_message_size(MAX_MESSAGE);
+        self.routes = self.routes.add_service(server.max_encoding_message_size(MAX_MESSAGE));
+        self.methods.push("/moby.filesync.v1.FileSync/DiffCopy");
+        self
+    }
+
+    /// Offers secrets.
+    #[must_use]
+    pub fn with_secrets(mut self, secrets: Secrets) -> Self {
+        self.routes = self.routes.add_service(SecretsServer::new(secrets));
+        self.methods.push("/moby.buildkit.secrets.v1.Secrets/GetSecret");
+        self
+    }
+
+    /// Offers SSH agents.
+    #[must_use]
+    pub fn with_ssh(mut self, agents: SshAgents) -> Self {
+        self.routes = self.routes.add_service(SshServer::new(agents));
+        self.methods.extend(ssh::METHODS);
+        self
+    }
+}
+
+/// An open session. It ends when this is dropped.
+pub struct Session {
+    id: String,
+    _ends: DropGuard,
+}
+
+impl Session {
+    /// Opens a session and begins to serve.
+    ///
+    /// `shared_key` names the directory for the builder: of a directory that it knows by this key, only the files that
+    /// changed are sent again.
+    pub async fn open(connection: &Connection, services: Services, shared_key: &str) -> Result<Self, BuildKitError> {
+        // Session ids must be unique on a daemon: two of the same id collide.
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        let stream = carrier::open(connection, &id, shared_key, &services.methods).await?;
+        let ends = CancellationToken::new();
+        let stop = ends.clone();
+        let server = Server::builder()
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .add_routes(services.routes);
+        tokio::spawn(async move {
+            let incoming = tokio_stream::once(Ok::<_, std::io::Error>(stream));
+            tokio::select! {
+                served = server.serve_with_incoming(incoming) => {
+                    if let Err(error) = served {
+                        tracing::debug!(%error, "the session ended");
+                    }
+                }
+                () = stop.cancelled() => {}
+            }
+        });
+        Ok(Self { id, _ends: ends.drop_guard() })
+    }
+
+    /// The id that a solve names.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}

@@ -1,0 +1,1 @@
+"""A watch party: people in a room see the same second of the same video."""

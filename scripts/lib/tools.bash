@@ -1,0 +1,53 @@
+# Tools that the scripts need besides Rust. What a machine has is used; what it has not is
+# installed under the cache directory, or, for the C compiler that Rust links with, by apt.
+# shellcheck shell=bash
+
+# shellcheck disable=SC2034  # used by those who source this
+CARGO_NEXTEST=0.9.143 CARGO_DENY=0.20.2
+
+export PATH=$PATH:$CACHE_HOME/tools/bin
+
+# need_package COMMAND PACKAGE…: install with apt what a fresh machine lacks.
+need_package() {
+    local tool=$1
+    shift
+    if command -v "$tool" >/dev/null; then
+        return
+    fi
+    if [[ $EUID != 0 ]] || ! command -v apt-get >/dev/null; then
+        die "'$tool' is needed and not installed"
+    fi
+    log "installing $* with apt: this machine has no '$tool'"
+    apt-get --quiet=2 update >&2
+    DEBIAN_FRONTEND=noninteractive apt-get --quiet=2 --yes install --no-install-recommends "$@" >&2
+}
+
+need_compiler() {
+    command -v cargo >/dev/null || die "Rust is needed: install it with rustup, https://rustup.rs"
+    need_package cc gcc libc6-dev
+}
+
+# need_cargo_tool NAME VERSION
+need_cargo_tool() {
+    if ! command -v "$1" >/dev/null; then
+        log "compiling $1 $2, once …"
+        cargo install --quiet --locked --root "$CACHE_HOME/tools" --version "$2" "$1" >&2
+    fi
+}
+
+# Prints the path of shellcheck. Needs lib/debian.bash, and root the first time.
+shellcheck_program() {
+    local tree=$ENGINE_HOME/trees/shellcheck wrapper=$CACHE_HOME/tools/bin/shellcheck
+    if ! command -v shellcheck; then
+        with_lock tree-shellcheck debian_tree forky "$tree" base-files base-passwd ca-certificates libc-bin shellcheck
+        mkdir -p "$(dirname "$wrapper")"
+        # With the C library that it was built for, which may be newer than the machine's.
+        cat >"$wrapper" <<WRAPPER
+#!/bin/sh
+exec $(echo "$tree"/usr/lib/*-linux-gnu/ld-linux-*.so.*) \\
+    --library-path $(echo "$tree"/usr/lib/*-linux-gnu) "$tree/usr/bin/shellcheck" "\$@"
+WRAPPER
+        chmod +x "$wrapper"
+        printf '%s\n' "$wrapper"
+    fi
+}

@@ -1,0 +1,204 @@
+//! Opens byte streams to an [`Address`] and tells the ways apart in which that fails.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+
+use super::{Address, TlsFiles};
+
+/// How long a connection may take to open; an engine that is alive accepts at once.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection of any kind.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// An open connection to an engine.
+pub type ByteStream = Box<dyn Duplex>;
+
+/// Why no connection could be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// Nothing at the socket's path.
+    #[error("connect to the engine: there is no socket at {}", path.display())]
+    Missing {
+        /// The socket's path.
+        path: PathBuf,
+    },
+    /// A directory at the socket's path: an engine makes one when it is asked to mount a path that does not exist.
+    #[error("connect to the engine: {} is a directory, not a socket", path.display())]
+    Directory {
+        /// The socket's path.
+        path: PathBuf,
+    },
+    /// The socket is there and this user may not use it.
+    #[error("connect to the engine: no permission to use {}", path.display())]
+    Permission {
+        /// The socket's path.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// The address is there and nobody listens.
+    #[error("connect to the engine: {address} refused the connection")]
+    Refused {
+        /// The address.
+        address: String,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// The connection did not open in time.
+    #[error("connect to the engine: {address} did not answer within {} s", after.as_secs_f32())]
+    Timeout {
+        /// The address.
+        address: String,
+        /// How long we waited.
+        after: Duration,
+    },
+    /// Any other failure of the network.
+    #[error("connect to the engine at {address}")]
+    Network {
+        /// The address.
+        address: String,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// A certificate or key could not be used.
+    #[error("read the TLS file {}", path.display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The other side's TLS is not acceptable to us, or ours not to it.
+    #[error("agree on TLS with {address}")]
+    Tls {
+        /// The address.
+        address: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Opens a connection.
+///
+/// # Errors
+/// [`DialError`], by the way in which it failed.
+pub async fn dial(address: &Address) -> Result<ByteStream, DialError> {
+    let opening = async {
+        match address {
+            Address::Unix(path) => dial_unix(address, path).await,
+            Address::Tcp { host, port, tls } => dial_tcp(address, host, *port, tls.as_ref()).await,
+        }
+    };
+    tokio::time::timeout(CONNECT_TIMEOUT, opening)
+        .await
+        .unwrap_or_else(|_| Err(DialError::Timeout { address: address.to_string(), after: CONNECT_TIMEOUT }))
+}
+
+async fn dial_unix(address: &Address, path: &Path) -> Result<ByteStream, DialError> {
+    match UnixStream::connect(path).await {
+        Ok(stream) => Ok(Box::new(stream)),
+        Err(source) => Err(unix_error(address, path, source)),
+    }
+}
+
+fn unix_error(address: &Address, path: &Path, source: io::Error) -> DialError {
+    match source.kind() {
+        // Connecting to a directory is "connection refused", the same as to a socket that nobody listens at.
+        _ if path.is_dir() => DialError::Directory { path: path.to_owned() },
+        io::ErrorKind::NotFound => DialError::Missing { path: path.to_owned() },
+        io::ErrorKind::PermissionDenied => DialError::Permission { path: path.to_owned(), source },
+        io::ErrorKind::ConnectionRefused => DialError::Refused { address: address.to_string(), source },
+        _ => DialError::Network { address: address.to_string(), source },
+    }
+}
+
+async fn dial_tcp(address: &Address, host: &str, port: u16, tls: Option<&TlsFiles>) -> Result<ByteStream, DialError> {
+    let stream = TcpStream::connect((host, port)).await.map_err(|source| match source.kind() {
+        io::ErrorKind::ConnectionRefused => DialError::Refused { address: address.to_string(), source },
+        _ => DialError::Network { address: address.to_string(), source },
+    })?;
+    // Requests are small and answered at once: do not wait to fill a packet.
+    stream.set_nodelay(true).map_err(|source| DialError::Network { address: address.to_string(), source })?;
+    let Some(files) = tls else { return Ok(Box::new(stream)) };
+    let name = ServerName::try_from(host.to_owned())
+        .map_err(|error| DialError::Tls { address: address.to_string(), source: io::Error::other(error) })?;
+    let stream = TlsConnector::from(Arc::new(files.client_config()?))
+        .connect(name, stream)
+        .await
+        .map_err(|source| DialError::Tls { address: address.to_string(), source })?;
+    Ok(Box::new(stream))
+}
+
+impl TlsFiles {
+    /// The configuration of mutual TLS: the server must be signed by `ca`, and we show our own certificate.
+    ///
+    /// # Errors
+    /// [`DialError::Certificate`] names the file that cannot be used.
+    pub fn client_config(&self) -> Result<ClientConfig, DialError> {
+        let roots = self.roots()?;
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| certificate_error(&self.key, error))?;
+        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| certificate_error(&self.ca, error))?
+            .with_root_certificates(roots)
+            .with_client_auth_cert(certificates(&self.certificate)?, key)
+            .map_err(|error| certificate_error(&self.certificate, error))
+    }
+
+    pub(crate) fn roots(&self) -> Result<RootCertStore, DialError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in certificates(&self.ca)? {
+            roots.add(certificate).map_err(|error| certificate_error(&self.ca, error))?;
+        }
+        Ok(roots)
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, DialError> {
+    CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|error| certificate_error(path, error))
+}
+
+fn certificate_error(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> DialError {
+    DialError::Certificate { path: path.to_owned(), source: Box::new(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+
+    use super::{DialError, unix_error};
+    use crate::address::{Address, TlsFiles};
+
+    /// Tests run as root, whom no socket refuses.
+    #[test]
+    fn knows_a_missing_permission() {
+        let source = io::Error::from(io::ErrorKind::PermissionDenied);
+        let error = unix_error(&Address::default(), Path::new("/x.sock"), source);
+        assert!(matches!(error, DialError::Permission { .. }), "{error:?}");
+        assert_eq!(error.to_string(), "connect to the engine: no permission to use /x.sock");
+    }
+
+    #[test]
+    fn names_the_certificate_that_is_missing() {
+        let error = TlsFiles::in_directory("/nowhere").client_config().unwrap_err();
+        assert_eq!(error.to_string(), "read the TLS file /nowhere/ca.pem");
+    }
+}

@@ -1,0 +1,65 @@
+//! The builder's cache records: list them, prune them (`Control.DiskUsage`, `Control.Prune`).
+
+use bollard_buildkit_proto::moby::buildkit::v1::{DiskUsageRequest, PruneRequest};
+
+use super::connection::Connection;
+use super::error::BuildKitError;
+
+/// One record of the builder's cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The builder's id of it.
+    pub id: String,
+    /// Bytes on disk; shared records count their layer, which an image may hold as well.
+    pub size: u64,
+    /// Whether a build uses it now.
+    pub in_use: bool,
+    /// Whether an image shares its content.
+    pub shared: bool,
+    /// `regular`, `source.local`, `exec.cachemount`, `frontend`, `internal`, …
+    pub kind: String,
+    /// What it is, in the builder's words.
+    pub description: String,
+}
+
+/// What a prune removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Records.
+    pub records: u64,
+    /// Their bytes, in the builder's figures.
+    pub bytes: u64,
+}
+
+/// Every record, internal and frontend ones included.
+pub async fn records(connection: &Connection) -> Result<Vec<Record>, BuildKitError> {
+    let response = connection.control().disk_usage(DiskUsageRequest::default()).await;
+    let response = response.map_err(|status| call("list its cache records", status))?;
+    let records = response.into_inner().record.into_iter().map(|record| Record {
+        id: record.id,
+        size: u64::try_from(record.size).unwrap_or_default(),
+        in_use: record.in_use,
+        shared: record.shared,
+        kind: record.record_type,
+        description: record.description,
+    });
+    Ok(records.collect())
+}
+
+/// Prunes everything that nobody uses: `all`, without a filter, so that cache mounts, internal and frontend records go
+/// as well. One pass leaves the parents of what it removed; the caller repeats until nothing goes any more.
+pub async fn prune_all(connection: &Connection) -> Result<Pruned, BuildKitError> {
+    let request = PruneRequest { all: true, ..PruneRequest::default() };
+    let response = connection.control().prune(request).await.map_err(|status| call("prune its cache", status))?;
+    let mut stream = response.into_inner();
+    let mut pruned = Pruned::default();
+    while let Some(record) = stream.message().await.map_err(|status| call("prune its cache", status))? {
+        pruned.records = pruned.records.saturating_add(1);
+        pruned.bytes = pruned.bytes.saturating_add(u64::try_from(record.size).unwrap_or_default());
+    }
+    Ok(pruned)
+}
+
+fn call(action: &'static str, status: tonic::Status) -> BuildKitError {
+    BuildKitError::Call { action, source: Box::new(status) }
+}

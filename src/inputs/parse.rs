@@ -1,0 +1,239 @@
+//! Raw inputs to [`Inputs`], or to every problem that they have.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use crate::inputs::docker_config::{self, DockerConfigError, RegistryCredential};
+use crate::inputs::error::{InputError, Problem, Shown, words};
+use crate::inputs::raw::{Origin, RawInputs};
+use crate::inputs::reader::Reader;
+use crate::inputs::source::{self, ClearSource};
+use crate::inputs::table::{self, Modes};
+use crate::inputs::{
+    BuildInputs, BuilderChoice, ClearInputs, Common, Compression, Inputs, Report, Scope, entries, secrets, size,
+};
+use crate::project::target::NoCache;
+use crate::secret::Secret;
+
+/// Understands the inputs. With them come warnings, each one line.
+///
+/// Pure but for one file: the `config.json` that `registry-auth` may name.
+///
+/// # Errors
+/// Every problem that the inputs have, in the order in which they are declared as far as that is possible.
+pub fn parse(raw: &RawInputs) -> Result<(Inputs, Vec<String>), Vec<InputError>> {
+    let mut reader = Reader::new(raw);
+    // The inputs of a build stand in for those of a mode that does not exist: their problems are worth to know as well.
+    let mode = reader.choice(&table::MODE, &[("build", Modes::Build), ("clear", Modes::Clear)]).unwrap_or(Modes::Build);
+    check_declarations(&mut reader, mode);
+    let inputs = match mode {
+        Modes::Clear => Inputs::Clear(Box::new(clear(&mut reader))),
+        Modes::Build | Modes::Both => Inputs::Build(Box::new(build(&mut reader))),
+    };
+    if reader.errors.is_empty() { Ok((inputs, reader.warnings)) } else { Err(reader.errors) }
+}
+
+/// Inputs of the other mode are a warning, since workflows share blocks of `with:`; those that do not work are errors.
+fn check_declarations(reader: &mut Reader<'_>, mode: Modes) {
+    for input in table::ALL {
+        if input.modes == Modes::Both || input.modes == mode {
+            reader.check_status(input);
+        } else if reader.is_set(input) {
+            let word = reader.raw.given(input).map_or(Origin::Input, |(origin, _)| origin).word();
+            let other = if input.modes == Modes::Clear { "clear" } else { "build" };
+            reader
+                .warnings
+                .push(format!("{word} `{}` has a meaning for `mode: {other}` alone and is not used", input.name));
+        }
+    }
+}
+
+fn common(reader: &mut Reader<'_>) -> Common {
+    Common {
+        builder: builder(reader),
+        report: report(reader),
+        github_token: reader.text(&table::GITHUB_TOKEN).map(Secret::new),
+    }
+}
+
+fn build(reader: &mut Reader<'_>) -> BuildInputs {
+    let common = common(reader);
+    BuildInputs {
+        source: source::build(reader),
+        build_args: reader.each(&table::BUILD_ARGS, entries::build_arg).into_iter().flatten().collect(),
+        secrets: secrets::read(reader),
+        ssh: reader.each(&table::SSH, secrets::ssh).into_iter().flatten().collect(),
+        build_contexts: reader.each(&table::BUILD_CONTEXTS, entries::named_context).into_iter().collect(),
+        labels: reader.each(&table::LABELS, entries::label).into_iter().collect(),
+        annotations: reader.each(&table::ANNOTATIONS, entries::annotation),
+        platforms: reader.each(&table::PLATFORMS, entries::platform),
+        network: network(reader, common.builder),
+        add_hosts: reader.each(&table::ADD_HOSTS, entries::host),
+        shm_size: shm_size(reader),
+        ulimits: reader.each(&table::ULIMIT, entries::ulimit),
+        allow: reader.each(&table::ALLOW, entries::entitlement),
+        pull: reader.boolean(&table::PULL),
+        no_cache: no_cache(reader),
+        provenance: reader.text(&table::PROVENANCE).map(str::to_owned),
+        sbom: reader.text(&table::SBOM).map(str::to_owned),
+        cache_from: reader.each(&table::CACHE_FROM, entries::cache_sources).into_iter().flatten().collect(),
+        compression: compression(reader),
+        commit_arg: commit_arg(reader),
+        commit: reader.text(&table::COMMIT).map(str::to_owned),
+        registry_auth: registry_auth(reader),
+        common,
+    }
+}
+
+fn clear(reader: &mut Reader<'_>) -> ClearInputs {
+    let common = common(reader);
+    let inputs = ClearInputs {
+        source: source::clear(reader),
+        images: reader.each(&table::IMAGES, entries::pattern),
+        scope: scope(reader),
+        keep: reader.each(&table::KEEP, entries::pattern),
+        dry_run: reader.boolean(&table::DRY_RUN),
+        common,
+    };
+    if inputs.scope.images && inputs.images.is_empty() && inputs.source == ClearSource::Unknown {
+        reader.fail(&table::SCOPE, Problem::NothingToClear);
+    }
+    inputs
+}
+
+fn builder(reader: &mut Reader<'_>) -> BuilderChoice {
+    if reader.text(&table::BUILDER).is_some_and(|text| text.contains("://")) {
+        let why = "a BuildKit daemon at an address is not used in this release";
+        let way_out = "leave it unset, to build with the engine of this machine";
+        reader.fail(&table::BUILDER, Problem::Refused { why, way_out });
+        return BuilderChoice::Auto;
+    }
+    let choices =
+        [("auto", BuilderChoice::Auto), ("buildkit", BuilderChoice::BuildKit), ("classic", BuilderChoice::Classic)];
+    reader.choice(&table::BUILDER, &choices).unwrap_or(BuilderChoice::Auto)
+}
+
+/// The default names a check run, which this release does not make: until then annotations stand in for it. Whoever asks
+/// for one in any other words is told.
+fn report(reader: &mut Reader<'_>) -> Report {
+    let entries = reader.list(&table::REPORT);
+    let wanted: BTreeSet<_> = entries.iter().map(String::as_str).collect();
+    if wanted == BTreeSet::from(["check", "summary"]) {
+        return Report { summary: true, annotations: true };
+    }
+    for (number, entry) in (1..).zip(&entries) {
+        let problem = match entry.as_str() {
+            "summary" | "annotations" => continue,
+            "none" if wanted.len() == 1 => continue,
+            "none" => Problem::Conflict { with: "report", way_out: "write `none` alone, or leave it out" },
+            "check" => Problem::Refused {
+                why: "check runs are not made in this release",
+                way_out: "leave `check` out; `annotations` shows failed steps on the page of the run",
+            },
+            "comment" => Problem::Refused {
+                why: "comments are not written in this release",
+                way_out: "leave `comment` out; `summary` has all of it",
+            },
+            _ => Problem::NotOneOf { allowed: words(["summary", "annotations", "none"]) },
+        };
+        reader.fail_entry(&table::REPORT, number, entry, problem);
+    }
+    Report { summary: wanted.contains("summary"), annotations: wanted.contains("annotations") }
+}
+
+fn scope(reader: &mut Reader<'_>) -> Scope {
+    let entries = reader.list(&table::SCOPE);
+    for (number, entry) in (1..).zip(&entries) {
+        let problem = match entry.as_str() {
+            "images" | "builder" => continue,
+            "builders" | "registry" | "packages" | "actions-cache" => Problem::Refused {
+                why: "this release clears images and the builder cache of the engine",
+                way_out: "leave it out; `images` and `builder` work",
+            },
+            _ => Problem::NotOneOf { allowed: words(["images", "builder"]) },
+        };
+        reader.fail_entry(&table::SCOPE, number, entry, problem);
+    }
+    let has = |name: &str| entries.iter().any(|entry| entry == name);
+    Scope { images: has("images"), builder: has("builder") }
+}
+
+/// BuildKit has three networks (docker/buildx `build/opt.go`); the classic builder takes any of the engine's.
+fn network(reader: &mut Reader<'_>, builder: BuilderChoice) -> Option<String> {
+    let text = reader.text(&table::NETWORK)?;
+    if builder != BuilderChoice::Classic && !matches!(text, "default" | "none" | "host") {
+        reader.fail(&table::NETWORK, Problem::NotOneOf { allowed: words(["default", "none", "host"]) });
+    }
+    Some(text.to_owned())
+}
+
+fn shm_size(reader: &mut Reader<'_>) -> Option<u64> {
+    let bytes = size::parse(reader.text(&table::SHM_SIZE)?);
+    if bytes.is_none() {
+        let form = "a number with a unit, as `64m` or `2g`";
+        reader.fail(&table::SHM_SIZE, Problem::Malformed { what: "a size", form });
+    }
+    bytes
+}
+
+fn no_cache(reader: &mut Reader<'_>) -> NoCache {
+    let all = reader.boolean(&table::NO_CACHE);
+    let stages = reader.list(&table::NO_CACHE_FILTERS);
+    match (all, stages.is_empty()) {
+        (true, false) => {
+            let way_out = "leave `no-cache` unset for the named stages alone, or `no-cache-filters` for all of them";
+            reader.fail(&table::NO_CACHE_FILTERS, Problem::Conflict { with: table::NO_CACHE.name, way_out });
+            NoCache::All
+        }
+        (true, true) => NoCache::All,
+        (false, false) => NoCache::Stages(stages),
+        (false, true) => NoCache::Off,
+    }
+}
+
+fn compression(reader: &mut Reader<'_>) -> Compression {
+    let choices = [
+        ("auto", Compression::Auto),
+        ("uncompressed", Compression::Uncompressed),
+        ("gzip", Compression::Gzip),
+        ("zstd", Compression::Zstd),
+    ];
+    reader.choice(&table::COMPRESSION, &choices).unwrap_or(Compression::Auto)
+}
+
+fn commit_arg(reader: &mut Reader<'_>) -> String {
+    let name = reader.text(&table::COMMIT_ARG).unwrap_or_default();
+    if !entries::is_argument_name(name) {
+        let form = "letters, digits and `_`, as `GIT_COMMIT_HASH`";
+        reader.fail(&table::COMMIT_ARG, Problem::Malformed { what: "the name of a build argument", form });
+    }
+    name.to_owned()
+}
+
+/// A text that begins with `{` is a `config.json`; one word is a path to one; the rest are lines.
+fn registry_auth(reader: &mut Reader<'_>) -> Vec<RegistryCredential> {
+    let Some(text) = reader.text(&table::REGISTRY_AUTH) else { return Vec::new() };
+    let credentials = if text.starts_with('{') {
+        docker_config::json(text)
+    } else if text.contains(char::is_whitespace) {
+        docker_config::lines(text)
+    } else {
+        match fs::read_to_string(reader.raw.path(text)) {
+            Ok(text) => docker_config::json(&text),
+            Err(error) => {
+                Err(vec![DockerConfigError::Read { path: shown_path(text), reason: error.kind().to_string() }])
+            }
+        }
+    };
+    credentials.unwrap_or_else(|errors| {
+        for error in errors {
+            reader.fail_shown(&table::REGISTRY_AUTH, Shown::Nothing, Problem::DockerConfig(error));
+        }
+        Vec::new()
+    })
+}
+
+/// What does not look like the path of a `.json` file could be a password.
+fn shown_path(text: &str) -> String {
+    if text.ends_with(".json") { text.to_owned() } else { "***".to_owned() }
+}

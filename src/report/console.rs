@@ -1,0 +1,262 @@
+//! The closing text of a run in the log and at the terminal: what went wrong, a compact table, and one sentence.
+//!
+//! The sentence stands last: it is what is still on the screen when the prompt returns.
+
+use crate::outcome::build::{BuildOutcome, CacheSource, ClearMark, Failure, ImageOutcome, ImageResult};
+use crate::outcome::clear::{ClearOutcome, Fate, ItemOutcome, Place};
+use crate::report::tally::Tally;
+use crate::report::units::{self, SecondsColumn, SizeUnit};
+use crate::report::{annotation, headline, plain};
+
+/// So many of a failed step's last lines are repeated.
+const TAIL: usize = 10;
+/// Longest name in a table, in characters.
+const NAME: usize = 60;
+/// Longest line, in characters.
+const LINE: usize = 300;
+
+/// The closing lines of a build.
+pub fn build(outcome: &BuildOutcome) -> Vec<String> {
+    let mut lines = image_table(outcome);
+    for image in &outcome.images {
+        if let ImageResult::Failed(failure) = &image.result {
+            lines.push(String::new());
+            lines.extend(failed(image, failure));
+        }
+    }
+    let mut notes: Vec<String> = outcome.images.iter().flat_map(unused_sources).collect();
+    notes.extend(outcome.warnings.iter().map(|warning| format!("warning: {}", line(warning))));
+    notes.extend(outcome.images.iter().filter_map(|image| Some(freshness(image, image.fresh_after.as_ref()?))));
+    if !notes.is_empty() {
+        lines.push(String::new());
+        lines.extend(notes);
+    }
+    if !lines.is_empty() {
+        lines.push(String::new());
+    }
+    lines.push(headline::of_build(outcome, name));
+    lines
+}
+
+/// The closing lines of a clear or its dry run.
+pub fn clear(outcome: &ClearOutcome) -> Vec<String> {
+    let unit = SizeUnit::of(outcome.items.iter().map(|item| item.bytes).max().unwrap_or_default());
+    let size = format!("SIZE ({})", unit.symbol);
+    let rows = outcome.items.iter().map(|item| vec![label(item), unit.show(item.bytes), fate(&item.fate)]);
+    let mut lines = table(&[("WHAT", Side::Left), (&size, Side::Right), ("RESULT", Side::Left)], rows.collect());
+    lines.extend(outcome.warnings.iter().map(|warning| format!("warning: {}", line(warning))));
+    if !lines.is_empty() {
+        lines.push(String::new());
+    }
+    lines.push(headline::of_clear(outcome));
+    lines
+}
+
+fn image_table(outcome: &BuildOutcome) -> Vec<String> {
+    let column = SecondsColumn::of(outcome.images.iter().map(|image| image.duration));
+    let rows = outcome.images.iter().map(|image| {
+        let tally = Tally::of_image(image);
+        let dash = || "-".to_owned();
+        vec![
+            name(&image.name),
+            result(&image.result),
+            if image.duration.is_zero() { dash() } else { column.show(image.duration) },
+            tally.ratio().unwrap_or_else(dash),
+            if tally.source == CacheSource::None { dash() } else { tally.source.as_str().to_owned() },
+        ]
+    });
+    let head = [
+        ("IMAGE", Side::Left),
+        ("RESULT", Side::Left),
+        ("SECONDS", Side::Right),
+        ("CACHED", Side::Right),
+        ("FROM", Side::Left),
+    ];
+    table(&head, rows.collect())
+}
+
+fn result(result: &ImageResult) -> String {
+    match result {
+        ImageResult::Built { .. } => "built".to_owned(),
+        ImageResult::Failed(_) => "failed".to_owned(),
+        ImageResult::Cancelled => "cancelled".to_owned(),
+        ImageResult::Skipped { because } => format!("not begun: needs {}", name(because)),
+    }
+}
+
+fn failed(image: &ImageOutcome, failure: &Failure) -> Vec<String> {
+    let step = failure.step.as_deref().map(|step| format!(" at {}", name(step))).unwrap_or_default();
+    let code = failure.exit_code.map(|code| format!(" (exit code {code})")).unwrap_or_default();
+    let place = failure.location.as_ref().map(|place| format!(", {}", line(&annotation::place(place))));
+    let mut lines = vec![format!("error: {} failed{step}{code}{}", name(&image.name), place.unwrap_or_default())];
+    if annotation::message_adds(failure) {
+        lines.push(format!("  {}", line(&failure.message)));
+    }
+    let tail = annotation::tail(failure, TAIL);
+    lines.extend(tail.iter().map(|text| format!("  | {}", plain::shorten(text, LINE)).trim_end().to_owned()));
+    lines.extend(failure.help.as_deref().map(|help| format!("  help: {}", line(help))));
+    lines
+}
+
+fn unused_sources(image: &ImageOutcome) -> impl Iterator<Item = String> {
+    image.unused_sources.iter().map(|unused| {
+        let (image, source, reason) = (name(&image.name), name(&unused.source), line(&unused.reason));
+        format!("note: {image}: the cache source {source} could not be used: {reason}")
+    })
+}
+
+fn freshness(image: &ImageOutcome, mark: &ClearMark) -> String {
+    let image_name = name(&image.name);
+    let when = mark.cleared_at.format("%Y-%m-%d %H:%M UTC");
+    let by = mark.run_url.as_deref().map(|url| format!(" by {}", line(url))).unwrap_or_default();
+    let tally = Tally::of_image(image);
+    if tally.cached > 0 {
+        let cached = headline::cached(tally);
+        return format!("warning: {image_name} is not a fresh build, although it was cleared at {when}{by}: {cached}");
+    }
+    format!("note: {image_name} is a fresh build: cleared at {when}{by}")
+}
+
+fn label(item: &ItemOutcome) -> String {
+    match item.place {
+        Place::Images => name(&item.name),
+        Place::Builder => {
+            let count = usize::try_from(item.count).unwrap_or(usize::MAX);
+            format!("{} ({})", name(&item.name), units::count(count, "record"))
+        }
+    }
+}
+
+fn fate(fate: &Fate) -> String {
+    match fate {
+        Fate::Removed => "removed".to_owned(),
+        Fate::WouldRemove => "would be removed".to_owned(),
+        Fate::Kept { why } => format!("kept: {}", line(why)),
+        Fate::Failed { why } => format!("failed: {}", line(why)),
+    }
+}
+
+/// On which side of its column a text stands.
+#[derive(Clone, Copy)]
+enum Side {
+    Left,
+    Right,
+}
+
+/// Columns as wide as their widest text, two spaces apart. Nothing if there are no rows.
+fn table(head: &[(&str, Side)], rows: Vec<Vec<String>>) -> Vec<String> {
+    if rows.is_empty() {
+        return vec![];
+    }
+    let names = head.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let all: Vec<Vec<String>> = std::iter::once(names).chain(rows).collect();
+    let width = |column: usize| all.iter().filter_map(|row| row.get(column)).map(|text| text.chars().count()).max();
+    let widths: Vec<usize> = (0..head.len()).map(|column| width(column).unwrap_or_default()).collect();
+    let row = |row: &Vec<String>| {
+        let cells = row.iter().zip(head.iter().zip(&widths)).map(|(text, ((_, side), width))| match side {
+            Side::Left => format!("{text:<width$}"),
+            Side::Right => format!("{text:>width$}"),
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    all.iter().map(row).collect()
+}
+
+fn name(raw: &str) -> String {
+    plain::shorten(&plain::one_line(raw), NAME)
+}
+
+fn line(raw: &str) -> String {
+    plain::shorten(&plain::one_line(raw), LINE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{build, clear};
+    use crate::outcome::build::BuildOutcome;
+    use crate::outcome::clear::ClearOutcome;
+    use crate::report::fixtures;
+
+    #[test]
+    fn of_a_warm_build() {
+        insta::assert_snapshot!(build(&fixtures::warm()).join("\n"), @r"
+        IMAGE     RESULT  SECONDS  CACHED  FROM
+        backend   built       2.7     6/6  image
+        frontend  built      10.9     5/7  builder
+
+        Built 2 images in 12.4 s, 11 of 13 steps cached (from several caches)
+        ");
+    }
+
+    #[test]
+    fn of_a_failed_build() {
+        insta::assert_snapshot!(build(&fixtures::failed()).join("\n"), @r#"
+        IMAGE     RESULT                     SECONDS  CACHED  FROM
+        backend   built                          2.7     6/6  image
+        frontend  failed                        17.3     1/5  builder
+        proxy     not begun: needs frontend        -     0/1  -
+
+        error: frontend failed at [build 4/5] RUN npm run build (exit code 2), frontend/Dockerfile:12
+          | > frontend@1.0.0 build
+          | > tsc -b && vite build
+          |
+          | src/App.tsx:14:7 - error TS2322: Type 'string' is not assignable to type 'number'.
+          |
+          | 14   const [viewers, setViewers] = useState<number>("0");
+          |            ~~~~~~~
+          |
+          | Found 1 error.
+
+        Failed after 18.9 s: frontend at [build 4/5] RUN npm run build (exit code 2)
+        "#);
+    }
+
+    #[test]
+    fn of_fresh_builds() {
+        let notes = |outcome: &BuildOutcome| {
+            let lines = build(outcome).into_iter();
+            lines.filter(|line| line.starts_with("note") || line.starts_with("warning")).collect::<Vec<_>>().join("\n")
+        };
+        insta::assert_snapshot!(notes(&fixtures::fresh()), @r"
+        note: backend is a fresh build: cleared at 2026-03-14 11:18 UTC by https://github.com/example/watchparty/actions/runs/4711
+        note: frontend is a fresh build: cleared at 2026-03-14 11:18 UTC by https://github.com/example/watchparty/actions/runs/4711
+        ");
+        insta::assert_snapshot!(notes(&fixtures::fresh_but_cached()), @"warning: backend is not a fresh build, although it was cleared at 2026-03-14 11:18 UTC by https://github.com/example/watchparty/actions/runs/4711: all 6 steps cached (from the previous image)");
+        insta::assert_snapshot!(notes(&fixtures::cold()), @r"
+        note: backend: the cache source ghcr.io/example/watchparty-backend:latest could not be used: failed to configure registry cache importer: not found
+        note: frontend: the cache source ghcr.io/example/watchparty-frontend:latest could not be used: failed to configure registry cache importer: not found
+        ");
+    }
+
+    #[test]
+    fn of_a_clear() {
+        insta::assert_snapshot!(clear(&fixtures::cleared_in_part()).join("\n"), @r"
+        WHAT                                   SIZE (MB)  RESULT
+        watchparty-backend:latest                  201.4  removed
+        watchparty-frontend:latest                  52.8  removed
+        watchparty-cache/stage:frontend-build      389.0  failed: conflict: unable to delete 5d1f (must be forced) - image is referenced in multiple repositories
+        watchparty-db:latest                       448.0  kept: used by container watchparty-db-1
+        builder cache (46 records)                 158.0  removed
+        builder cache (2 records)                  502.0  failed: in use by another build
+        warning: the builder answered the prune after 60 s
+
+        Cleared in part: 1 image and 2 builder records could not be removed
+        ");
+    }
+
+    #[test]
+    fn nothing_to_tell_is_one_line() {
+        let built = build(&BuildOutcome { images: vec![], ..fixtures::warm() });
+        assert_eq!(built, ["Built nothing in 12.4 s: there was no image to build"]);
+        let cleared = clear(&ClearOutcome { items: vec![], freed_bytes: 0, ..fixtures::cleared() });
+        assert_eq!(cleared, ["Nothing to clear: verified, nothing was there"]);
+    }
+
+    #[test]
+    fn every_line_is_one_line() {
+        for line in build(&fixtures::hostile()).into_iter().chain(build(&fixtures::huge())) {
+            assert!(!line.chars().any(char::is_control), "{line}");
+            assert!(line.chars().count() < 1000, "{line}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The machine-readable result: versioned, so that what reads it can tell what it reads.
+
+pub mod v1;

@@ -1,0 +1,221 @@
+//! The summary of a build.
+
+use std::collections::BTreeSet;
+
+use crate::outcome::build::{BuildOutcome, CacheSource, ClearMark, EngineFacts, ImageOutcome, ImageResult};
+use crate::report::summary::document::{Align, Document};
+use crate::report::summary::{LIMIT, escape, failure, name, sentence, time};
+use crate::report::tally::{Results, Tally};
+use crate::report::{headline, units};
+
+/// So many warnings or unused cache sources are shown; where there are more, they fold.
+const SHOWN: usize = 4;
+
+/// The job summary of a build, as GitHub Flavored Markdown of at most [`LIMIT`] bytes.
+pub fn build(outcome: &BuildOutcome) -> String {
+    let mut document = Document::new(LIMIT);
+    document.block(&format!("### {} {}", sign(outcome), headline::of_build(outcome, name)));
+    freshness(&mut document, outcome);
+    failure::failures(&mut document, outcome);
+    images(&mut document, outcome);
+    time::slowest(&mut document, outcome);
+    unused_sources(&mut document, outcome);
+    warnings(&mut document, &outcome.warnings);
+    time::all_steps(&mut document, outcome);
+    let sent: u64 = outcome.images.iter().map(|image| image.context_bytes).sum();
+    let context = (sent > 0).then(|| format!("{} of build context sent", units::size(sent)));
+    document.block(&footer(&outcome.engine, context));
+    document.finish()
+}
+
+fn sign(outcome: &BuildOutcome) -> &'static str {
+    let results = Results::of(outcome);
+    if outcome.cancelled {
+        "🚫"
+    } else if results.failed > 0 {
+        "❌"
+    } else if results.cancelled > 0 {
+        "🚫"
+    } else if outcome.images.iter().any(is_stale) {
+        "⚠️"
+    } else {
+        "✅"
+    }
+}
+
+/// Says that images were built for the first time after a clear, and warns if a cache served them all the same.
+fn freshness(document: &mut Document, outcome: &BuildOutcome) {
+    let marks: BTreeSet<_> = outcome.images.iter().filter_map(|image| image.fresh_after.as_ref()).map(order).collect();
+    for mark in marks {
+        let images: Vec<&ImageOutcome> =
+            outcome.images.iter().filter(|image| image.fresh_after.as_ref().map(order) == Some(mark)).collect();
+        let Some(mark) = images.first().and_then(|image| image.fresh_after.as_ref()) else { continue };
+        let stale: Vec<&ImageOutcome> = images.iter().copied().filter(|image| is_stale(image)).collect();
+        if stale.is_empty() {
+            let all = images.len() == outcome.images.len();
+            let of = if all { String::new() } else { format!(" of {}", names(&images)) };
+            let builder =
+                if mark.builder_cleared { "" } else { " The builder's own cache was not part of that clear." };
+            document.block(&format!("🧹 **Fresh build**{of}: {}.{builder}", cleared(mark)));
+        } else {
+            document.alert("WARNING", &not_fresh(&stale, mark));
+        }
+    }
+}
+
+/// Whether a cache served the first build after a clear.
+fn is_stale(image: &ImageOutcome) -> bool {
+    image.fresh_after.is_some() && Tally::of_image(image).cached > 0
+}
+
+/// What makes two marks the same clear.
+fn order(mark: &ClearMark) -> (chrono::DateTime<chrono::Utc>, Option<&str>, bool) {
+    (mark.cleared_at, mark.run_url.as_deref(), mark.builder_cleared)
+}
+
+fn not_fresh(stale: &[&ImageOutcome], mark: &ClearMark) -> Vec<String> {
+    let mut lines = vec![format!("**Not a fresh build**, although the caches were {}.", cleared(mark))];
+    lines.extend(
+        stale
+            .iter()
+            .take(SHOWN)
+            .map(|image| format!("{}: {}.", name(&image.name), headline::cached(Tally::of_image(image)))),
+    );
+    if stale.len() > SHOWN {
+        lines.push(format!("The same goes for {}.", units::count(stale.len() - SHOWN, "more image")));
+    }
+    lines.push(if mark.builder_cleared {
+        "Something filled a cache between the clear and this build. `no-cache: true` builds every step.".to_owned()
+    } else {
+        "That clear left the builder's cache alone: give it `scope: images, builder`.".to_owned()
+    });
+    lines
+}
+
+/// `cleared at 2026-03-14 11:18 UTC by [this run](…)`.
+fn cleared(mark: &ClearMark) -> String {
+    let by = mark.run_url.as_deref().and_then(escape::url).map(|url| format!(" by [this run]({url})"));
+    format!("cleared at {}{}", mark.cleared_at.format("%Y-%m-%d %H:%M UTC"), by.unwrap_or_default())
+}
+
+fn names(images: &[&ImageOutcome]) -> String {
+    let shown: Vec<String> = images.iter().take(SHOWN).map(|image| name(&image.name)).collect();
+    let more = images.len().saturating_sub(SHOWN);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    shown.join(", ") + &rest
+}
+
+fn images(document: &mut Document, outcome: &BuildOutcome) {
+    let column = units::SecondsColumn::of(outcome.images.iter().map(|image| image.duration));
+    let pushed = outcome.images.iter().any(|image| digest(image).is_some());
+    let mut head = vec![
+        ("Image", Align::Left),
+        ("Result", Align::Left),
+        ("Seconds", Align::Right),
+        ("Steps cached", Align::Right),
+        ("From", Align::Left),
+        ("Image id", Align::Left),
+    ];
+    if pushed {
+        head.push(("Digest", Align::Left));
+    }
+    document.table(
+        &head,
+        outcome.images.iter().map(|image| {
+            let tally = Tally::of_image(image);
+            let mut row = vec![
+                name(&image.name),
+                result(image),
+                if was_begun(image) { column.show(image.duration) } else { "–".to_owned() },
+                tally.ratio().unwrap_or_else(|| "–".to_owned()),
+                source(tally.source),
+                image_id(image).map_or_else(|| "–".to_owned(), short_id),
+            ];
+            if pushed {
+                row.push(digest(image).map_or_else(|| "–".to_owned(), short_id));
+            }
+            row
+        }),
+    );
+}
+
+fn result(image: &ImageOutcome) -> String {
+    match &image.result {
+        ImageResult::Built { .. } => "✅ built".to_owned(),
+        ImageResult::Failed(_) => "❌ failed".to_owned(),
+        ImageResult::Cancelled if was_begun(image) => "🚫 cancelled".to_owned(),
+        ImageResult::Cancelled => "🚫 not begun".to_owned(),
+        ImageResult::Skipped { because } => format!("⏭️ not begun: needs {}", name(because)),
+    }
+}
+
+fn was_begun(image: &ImageOutcome) -> bool {
+    !image.duration.is_zero()
+}
+
+fn source(source: CacheSource) -> String {
+    if source == CacheSource::None { "–".to_owned() } else { source.as_str().to_owned() }
+}
+
+fn image_id(image: &ImageOutcome) -> Option<&str> {
+    match &image.result {
+        ImageResult::Built { image_id, .. } => Some(image_id),
+        ImageResult::Failed(_) | ImageResult::Cancelled | ImageResult::Skipped { .. } => None,
+    }
+}
+
+fn digest(image: &ImageOutcome) -> Option<&str> {
+    match &image.result {
+        ImageResult::Built { digest, .. } => digest.as_deref(),
+        ImageResult::Failed(_) | ImageResult::Cancelled | ImageResult::Skipped { .. } => None,
+    }
+}
+
+/// The twelve digits that `docker images` shows.
+pub(super) fn short_id(id: &str) -> String {
+    let digits: String = id.strip_prefix("sha256:").unwrap_or(id).chars().take(12).collect();
+    name(&digits)
+}
+
+fn unused_sources(document: &mut Document, outcome: &BuildOutcome) {
+    let several = outcome.images.len() > 1;
+    let all = outcome.images.iter().flat_map(|image| image.unused_sources.iter().map(move |unused| (image, unused)));
+    let lines: Vec<String> = all
+        .map(|(image, unused)| {
+            let of = if several { format!(" (for {})", name(&image.name)) } else { String::new() };
+            format!("- {}{of}: {}", name(&unused.source), sentence(&unused.reason))
+        })
+        .collect();
+    listed(document, "ℹ️", &units::count(lines.len(), "cache source"), "could not be used", &lines);
+}
+
+/// Lists what the run warned about.
+pub(super) fn warnings(document: &mut Document, warnings: &[String]) {
+    let lines: Vec<String> = warnings.iter().map(|warning| format!("- {}", sentence(warning))).collect();
+    listed(document, "⚠️", &units::count(lines.len(), "warning"), "", &lines);
+}
+
+/// A short list under its title, or folded behind it.
+fn listed(document: &mut Document, sign: &str, what: &str, verb: &str, lines: &[String]) {
+    let title = format!("{what} {verb}").trim_end().to_owned();
+    match lines.len() {
+        0 => {}
+        1..=SHOWN => document.block(&format!("{sign} **{title}**\n\n{}", lines.join("\n"))),
+        _ => document.details(&format!("{sign} {title}"), |document| document.list(lines)),
+    }
+}
+
+/// The line that says what built, or what was cleared.
+pub(super) fn footer(engine: &EngineFacts, more: Option<String>) -> String {
+    let version = if engine.version.is_empty() { None } else { Some(format!("Docker {}", sentence(&engine.version))) };
+    let store = if engine.containerd_store { "containerd image store" } else { "graph driver" };
+    let builder = match engine.builder.as_str() {
+        "buildkit" => "BuildKit".to_owned(),
+        "classic" => "classic builder".to_owned(),
+        other => sentence(other),
+    };
+    // An address of a BuildKit daemon has no engine, and so no image store either.
+    let store = version.is_some().then(|| store.to_owned());
+    let parts: Vec<String> = [version, store, Some(builder), more].into_iter().flatten().collect();
+    format!("<sub>{}</sub>", parts.join(" · "))
+}

@@ -1,0 +1,134 @@
+//! The summary of a clear: what went, what stayed and why, what it freed, and whether that was verified.
+
+use crate::outcome::clear::{ClearOutcome, Fate, ItemOutcome, Place};
+use crate::report::clear_tally::ClearTally;
+use crate::report::headline;
+use crate::report::summary::build::{footer, short_id, warnings};
+use crate::report::summary::document::{Align, Document};
+use crate::report::summary::{LIMIT, name, sentence};
+use crate::report::units::{self, SizeUnit};
+
+/// So many items are on the page; where there are more, the table folds.
+const SHOWN: usize = 15;
+/// So many failures are named in the alert.
+const NAMED: usize = 8;
+
+/// The job summary of a clear or of its dry run, as GitHub Flavored Markdown of at most [`LIMIT`] bytes.
+pub fn clear(outcome: &ClearOutcome) -> String {
+    let tally = ClearTally::of(outcome);
+    let mut document = Document::new(LIMIT);
+    document.block(&format!("### {} {}", sign(outcome, &tally), headline::of_clear(outcome)));
+    if !tally.failed.is_empty() {
+        document.alert("CAUTION", &left(outcome));
+    }
+    document.block(&proof(outcome, &tally));
+    let mut items: Vec<&ItemOutcome> = outcome.items.iter().collect();
+    items.sort_by_key(|item| rank(&item.fate));
+    if items.len() <= SHOWN {
+        table(&mut document, &items);
+    } else {
+        let (news, rest): (Vec<&ItemOutcome>, Vec<&ItemOutcome>) =
+            items.iter().partition(|item| item.place == Place::Builder || rank(&item.fate) < 2);
+        table(&mut document, news.get(..SHOWN).unwrap_or(&news));
+        let rest: Vec<&ItemOutcome> = news.into_iter().skip(SHOWN).chain(rest).collect();
+        document.details(&units::count(rest.len(), "more item"), |document| table(document, &rest));
+    }
+    if !(tally.removed.records == 0 && tally.would_remove.records == 0) {
+        document.block(
+            "The builder cache is the engine's, not this project's: builds of other projects on this engine start \
+             without it as well.",
+        );
+    }
+    warnings(&mut document, &outcome.warnings);
+    document.block(&footer(&outcome.engine, Some(format!("took {}", units::duration(outcome.duration)))));
+    document.finish()
+}
+
+fn sign(outcome: &ClearOutcome, tally: &ClearTally) -> &'static str {
+    if outcome.dry_run {
+        "🔎"
+    } else if outcome.cancelled {
+        "🚫"
+    } else if outcome.verified == Some(false) || !tally.failed.is_empty() {
+        "⚠️"
+    } else {
+        "🧹"
+    }
+}
+
+/// What the second survey says, and what comes next.
+fn proof(outcome: &ClearOutcome, tally: &ClearTally) -> String {
+    if outcome.dry_run {
+        return "Nothing was removed. Run it without `dry-run` to remove what is marked here.".to_owned();
+    }
+    let kept = tally.kept.words().map(|what| format!(" {what} stayed on purpose.")).unwrap_or_default();
+    let proof = match outcome.verified {
+        Some(true) => "A second survey found nothing left: the next build starts fresh.",
+        Some(false) => "A second survey found something left: the next build may take steps from a cache.",
+        None => "It was not verified: the next build may take steps from a cache.",
+    };
+    let removed = match tally.removed.words() {
+        // A headline that names what is left has no room for what went.
+        Some(what) if outcome.verified == Some(false) || !tally.failed.is_empty() => {
+            format!("Removed {what}, {} freed. ", units::size(outcome.freed_bytes))
+        }
+        Some(_) | None => String::new(),
+    };
+    format!("{removed}{proof}{kept}")
+}
+
+fn left(outcome: &ClearOutcome) -> Vec<String> {
+    let failed: Vec<String> = outcome
+        .items
+        .iter()
+        .filter_map(|item| match &item.fate {
+            Fate::Failed { why } => Some(format!("{} could not be removed: {}", label(item), sentence(why))),
+            Fate::Removed | Fate::WouldRemove | Fate::Kept { .. } => None,
+        })
+        .collect();
+    let more = failed.len().saturating_sub(NAMED);
+    let mut lines: Vec<String> = failed.into_iter().take(NAMED).collect();
+    lines.extend((more > 0).then(|| format!("{more} more: see the table.")));
+    lines
+}
+
+/// What needs a look comes first.
+fn rank(fate: &Fate) -> u8 {
+    match fate {
+        Fate::Failed { .. } => 0,
+        Fate::Kept { .. } => 1,
+        Fate::Removed | Fate::WouldRemove => 2,
+    }
+}
+
+fn table(document: &mut Document, items: &[&ItemOutcome]) {
+    let unit = SizeUnit::of(items.iter().map(|item| item.bytes).max().unwrap_or_default());
+    let size = format!("Size&nbsp;({})", unit.symbol);
+    let head = [("What", Align::Left), ("Id", Align::Left), (size.as_str(), Align::Right), ("Result", Align::Left)];
+    document.table(
+        &head,
+        items.iter().map(|item| {
+            let id = item.id.as_deref().map_or_else(|| "–".to_owned(), short_id);
+            vec![label(item), id, unit.show(item.bytes), fate(&item.fate)]
+        }),
+    );
+}
+
+fn label(item: &ItemOutcome) -> String {
+    match item.place {
+        Place::Images => name(&item.name),
+        Place::Builder => {
+            let count = usize::try_from(item.count).unwrap_or(usize::MAX);
+            format!("{} ({})", sentence(&item.name), units::count(count, "record"))
+        }
+    }
+}
+
+fn fate(fate: &Fate) -> String {
+    match fate {
+        Fate::Removed => "🧹 removed".to_owned(),
+        Fate::WouldRemove => "🔎 would be removed".to_owned(),
+        Fate::Kept { why } => format!("🔒 kept: {}", sentence(why)),
+        Fate::Failed { why } => format!("❌ failed: {}", sentence(why)),
+    }
+}

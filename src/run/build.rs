@@ -1,0 +1,225 @@
+//! `mode: build`.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::Run;
+use super::engine::{builder, buildkit, facts};
+use crate::buildkit::session::{Credentials, RegistryLogin};
+use crate::buildkit::{BuildKitError, Connection, workers};
+use crate::engine::{Engine, ImageStore, Mark};
+use crate::error::chain;
+use crate::execute::build::{Execution, Progress, execute};
+use crate::inputs::{BuildInputs, Source};
+use crate::outcome::build::{BuildOutcome, ClearMark, ImageResult};
+use crate::plan::build::{BuildPlan, Builder, Facts, Wanted, plan};
+use crate::project::{Project, Request, resolve};
+use crate::report::progress::{self, Colour};
+use crate::runner::{ExitCode, Mode};
+
+/// Builds what the inputs ask for.
+pub(super) async fn build(run: &Run, inputs: &BuildInputs) -> ExitCode {
+    let started_at = Utc::now();
+    // The engine knows the workspace's name on the host, which is why it is asked first; that it is not there is said
+    // after what is wrong with the project, which can be mended without one.
+    let engine = run.engine().await;
+    let project = match project(run, inputs, engine.as_ref().ok()).await {
+        Ok(project) => project,
+        Err(code) => return code,
+    };
+    let engine = match engine {
+        Ok(engine) => engine,
+        Err(error) => return run.no_engine(&error),
+    };
+    let wanted = Wanted {
+        builder: builder(inputs.common.builder, &engine),
+        compression: inputs.compression,
+        key: run.context.repository.clone().unwrap_or_default(),
+    };
+    let connection = match connection(wanted.builder, &engine).await {
+        Ok(connection) => connection,
+        Err(error) => return run.no_buildkit(&error),
+    };
+    let facts_of_engine = engine_facts(&project, &engine, connection.as_ref()).await;
+    let plan = match plan(&project.targets, &wanted, &facts_of_engine) {
+        Ok(plan) => plan,
+        Err(errors) => {
+            errors.iter().for_each(|error| run.explain(&error.to_string(), error.help()));
+            return ExitCode::BadInputs;
+        }
+    };
+    project.warnings.iter().chain(&plan.warnings).for_each(|warning| run.console.warning(warning));
+    let marks = marks(&plan, &engine).await;
+    let outcome = carry_out(run, inputs, &project, &plan, &engine, connection.as_ref(), &marks, started_at).await;
+    consume(run, &plan, &outcome, &marks, &engine).await;
+    run.report_build(&outcome, &inputs.common);
+    exit_code(run, &outcome)
+}
+
+async fn project(run: &Run, inputs: &BuildInputs, engine: Option<&Engine>) -> Result<Project, ExitCode> {
+    let environment: BTreeMap<String, String> =
+        run.environment.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let compose = matches!(inputs.source, Source::Compose { .. });
+    let directory_name = run.directory_name(engine.filter(|_| compose)).await;
+    let request = Request {
+        inputs,
+        environment: &environment,
+        workspace: &run.context.workspace,
+        directory_name: &directory_name,
+        commit: run.context.head_commit.as_deref(),
+    };
+    resolve(&request).map_err(|errors| {
+        errors.iter().for_each(|error| run.explain(&chain(error), &error.help()));
+        ExitCode::BadInputs
+    })
+}
+
+impl Run {
+    /// Base name of the workspace on the host: what `docker compose up` there takes for the project's name.
+    pub(super) async fn directory_name(&self, engine: Option<&Engine>) -> String {
+        let mounted = match engine.filter(|_| self.context.on_runner) {
+            Some(engine) => engine.own_container().await.ok().flatten(),
+            None => None,
+        };
+        let on_host = mounted.and_then(|container| container.host_path(&self.context.workspace));
+        let name = on_host.as_deref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
+        name.or_else(|| self.context.host_directory_name()).unwrap_or_default()
+    }
+}
+
+async fn connection(builder: Builder, engine: &Engine) -> Result<Option<Connection>, BuildKitError> {
+    match builder {
+        Builder::BuildKit => buildkit(engine).await.map(Some),
+        Builder::Classic => Ok(None),
+    }
+}
+
+async fn engine_facts(project: &Project, engine: &Engine, connection: Option<&Connection>) -> Facts {
+    let asks =
+        project.targets.iter().flat_map(|target| &target.extra_hosts).any(|(_, address)| address == "host-gateway");
+    let host_gateway = match connection.filter(|_| asks) {
+        Some(connection) => workers::host_gateway(connection).await.ok().flatten(),
+        None => None,
+    };
+    Facts {
+        containerd_store: engine.info().store == ImageStore::Containerd,
+        named_contexts: (engine.info().api_version.major, engine.info().api_version.minor) >= (1, 42),
+        host_gateway,
+    }
+}
+
+/// The mark of a clear for each build, by the repository of its first tag.
+async fn marks(plan: &BuildPlan, engine: &Engine) -> Vec<Option<ClearMark>> {
+    let looked_up = plan.builds.iter().map(|build| async {
+        let repository = build.target.tags.first()?.repository();
+        match engine.tombstone(&repository).await {
+            Ok(Some(Mark::Known(tombstone))) => Some(ClearMark {
+                cleared_at: tombstone.cleared_at,
+                run_url: tombstone.run_url,
+                builder_cleared: tombstone.builder_cleared,
+            }),
+            // That it was cleared is certain; when, and by whom, nobody can say.
+            Ok(Some(Mark::Unknown)) => {
+                Some(ClearMark { cleared_at: DateTime::UNIX_EPOCH, run_url: None, builder_cleared: false })
+            }
+            Ok(None) => None,
+            Err(error) => {
+                tracing::debug!(error = chain(&error), "could not look for the mark of a clear");
+                None
+            }
+        }
+    });
+    futures_util::future::join_all(looked_up).await
+}
+
+#[expect(clippy::too_many_arguments, reason = "everything that the stages before found out")]
+async fn carry_out(
+    run: &Run,
+    inputs: &BuildInputs,
+    project: &Project,
+    plan: &BuildPlan,
+    engine: &Engine,
+    connection: Option<&Connection>,
+    marks: &[Option<ClearMark>],
+    started_at: DateTime<Utc>,
+) -> BuildOutcome {
+    let names: Vec<String> = plan.builds.iter().map(|build| build.target.name.clone()).collect();
+    run.console.group(&format!("Build {}", names.join(", ")));
+    run.console.info(plan.to_string().trim_end());
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let printer = print(run, names, receiver);
+    let execution = Execution {
+        connection,
+        engine,
+        credentials: &credentials(inputs),
+        marks,
+        dockerfiles: &project.dockerfiles,
+        workspace: &run.context.workspace,
+        cancelled: run.cancellation.token(),
+        progress: sender,
+        started: run.started,
+    };
+    let images = execute(plan, &execution).await;
+    let builder = if connection.is_some() { Builder::BuildKit } else { Builder::Classic };
+    drop(execution);
+    // The printer ends when it has told everything.
+    let _ = printer.await;
+    run.console.end_group();
+    BuildOutcome {
+        started_at,
+        duration: run.started.elapsed(),
+        images,
+        warnings: project.warnings.iter().chain(&plan.warnings).cloned().collect(),
+        engine: facts(engine, builder),
+        cancelled: run.cancellation.is_cancelled(),
+    }
+}
+
+/// Prints progress as it comes. What it says is the build's, and none of it is a command to the runner.
+fn print(run: &Run, names: Vec<String>, mut progress: mpsc::UnboundedReceiver<Progress>) -> JoinHandle<()> {
+    let console = run.console.clone();
+    let colour = match console.mode() {
+        Mode::Runner | Mode::Terminal { colour: true } => Colour::Always,
+        Mode::Terminal { colour: false } | Mode::Plain => Colour::Never,
+    };
+    let mut lines = progress::Progress::new(names.len(), colour);
+    tokio::spawn(async move {
+        while let Some(Progress { build, event, at }) = progress.recv().await {
+            let name = names.get(build).map(String::as_str).unwrap_or_default();
+            lines.lines(name, &event, at).iter().for_each(|line| console.passthrough(line));
+        }
+    })
+}
+
+fn credentials(inputs: &BuildInputs) -> Credentials {
+    let logins = inputs.registry_auth.iter().map(|credential| {
+        let login = RegistryLogin { user: credential.user.clone(), password: credential.password.clone() };
+        (credential.host.clone(), login)
+    });
+    Credentials::new(logins)
+}
+
+/// The first build that succeeds after a clear takes its mark away.
+async fn consume(run: &Run, plan: &BuildPlan, outcome: &BuildOutcome, marks: &[Option<ClearMark>], engine: &Engine) {
+    for ((build, image), mark) in plan.builds.iter().zip(&outcome.images).zip(marks) {
+        let built = matches!(image.result, ImageResult::Built { .. });
+        let (Some(tag), Some(_), true) = (build.target.tags.first(), mark, built) else { continue };
+        if let Err(error) = engine.remove_tombstone(&tag.repository()).await {
+            run.console.warning(&format!("the mark of the clear stays: {}", chain(&error)));
+        }
+    }
+}
+
+fn exit_code(run: &Run, outcome: &BuildOutcome) -> ExitCode {
+    let failed = outcome.images.iter().any(|image| matches!(image.result, ImageResult::Failed(_)));
+    let built = outcome.images.iter().all(|image| matches!(image.result, ImageResult::Built { .. }));
+    match run.cancellation.signal() {
+        // A signal that came when everything was done already has cancelled nothing.
+        Some(signal) if !built => signal.exit_code(),
+        _ if failed || !built => ExitCode::BuildFailed,
+        _ => ExitCode::Done,
+    }
+}

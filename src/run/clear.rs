@@ -1,0 +1,166 @@
+//! `mode: clear`: survey, plan, print, apply, survey again.
+
+use std::collections::BTreeMap;
+
+use chrono::Utc;
+
+use super::Run;
+use super::engine::buildkit;
+use crate::buildkit::{BuildKitError, Connection, usage};
+use crate::engine::Engine;
+use crate::error::chain;
+use crate::execute::clear::{BuilderCache, BuilderError, Clear, Pruned, dry_run};
+use crate::image::ImageReference;
+use crate::inputs::{ClearInputs, ClearSource, ImagePattern};
+use crate::outcome::clear::{ClearOutcome, Fate, ItemOutcome};
+use crate::plan::clear::{ClearRequest, ClearScope, Pattern, plan};
+use crate::project::compose::{LoadRequest, load};
+use crate::runner::ExitCode;
+use crate::survey::clear::{BuilderRecord, ClearSurvey};
+
+/// Something is wrong with the inputs, and has been said.
+struct Said;
+
+/// Clears what the inputs name.
+pub(super) async fn clear(run: &Run, inputs: &ClearInputs) -> ExitCode {
+    let engine = run.engine().await;
+    let Ok(request) = request(run, inputs, engine.as_ref().ok()).await else { return ExitCode::BadInputs };
+    let engine = match engine {
+        Ok(engine) => engine,
+        Err(error) => return run.no_engine(&error),
+    };
+    let connection = match connection(&engine).await {
+        Ok(connection) => connection,
+        Err(error) => return run.no_buildkit(&error),
+    };
+    let survey = match survey(&engine, connection.as_ref()).await {
+        Ok(survey) => survey,
+        Err(error) => {
+            run.explain(&format!("find out what there is: {}", chain(error.as_ref())), "");
+            return ExitCode::NoEngine;
+        }
+    };
+    let plan = plan(&request, &survey);
+    run.console.group("Clear");
+    // Image names and container names come from whoever made them.
+    plan.to_string().lines().for_each(|line| run.console.passthrough(line));
+    let outcome = if inputs.dry_run {
+        dry_run(&engine, &plan, run.started)
+    } else {
+        let builder = connection
+            .as_ref()
+            .map(|connection| BuilderCache { survey: || records(connection), prune: || prune(connection) });
+        let clear = Clear {
+            engine: &engine,
+            request: &request,
+            survey: &survey,
+            plan: &plan,
+            builder,
+            run_url: run.context.run_url.clone(),
+            started: run.started,
+        };
+        clear.apply(run.cancellation.token(), |item| run.console.passthrough(&progress(item))).await
+    };
+    run.console.end_group();
+    run.report_clear(&outcome, &inputs.common);
+    exit_code(run, &outcome)
+}
+
+/// What is asked: the patterns, and the project's own images where there are none.
+async fn request(run: &Run, inputs: &ClearInputs, engine: Option<&Engine>) -> Result<ClearRequest, Said> {
+    let images = patterns(run, &inputs.images);
+    let keep = patterns(run, &inputs.keep);
+    let project = project_images(run, &inputs.source, engine).await?;
+    let scope = ClearScope { images: inputs.scope.images, builder: inputs.scope.builder };
+    Ok(ClearRequest { images: images?, project, keep: keep?, scope, now: Utc::now() })
+}
+
+/// The patterns; every bad one is said.
+fn patterns(run: &Run, texts: &[ImagePattern]) -> Result<Vec<Pattern>, Said> {
+    let mut patterns = Vec::new();
+    for text in texts {
+        match text.as_str().parse::<Pattern>() {
+            Ok(pattern) => patterns.push(pattern),
+            Err(error) => run.explain(&error.to_string(), error.help()),
+        }
+    }
+    if patterns.len() == texts.len() { Ok(patterns) } else { Err(Said) }
+}
+
+async fn project_images(run: &Run, source: &ClearSource, engine: Option<&Engine>) -> Result<Vec<ImageReference>, Said> {
+    let (files, services) = match source {
+        ClearSource::Unknown => return Ok(Vec::new()),
+        ClearSource::Tags(tags) => return Ok(tags.clone()),
+        ClearSource::Compose { files, services } => (files, services),
+    };
+    let environment: BTreeMap<String, String> =
+        run.environment.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let directory_name = run.directory_name(engine).await;
+    let loaded = load(&LoadRequest {
+        files,
+        environment: &environment,
+        services,
+        profiles: &[],
+        directory_name: &directory_name,
+        working_directory: &run.context.workspace,
+    });
+    match loaded {
+        Ok(project) => {
+            project.warnings.iter().for_each(|warning| run.console.warning(warning));
+            Ok(project.images)
+        }
+        Err(errors) => {
+            run.explain(&errors.to_string(), "");
+            Err(Said)
+        }
+    }
+}
+
+async fn connection(engine: &Engine) -> Result<Option<Connection>, BuildKitError> {
+    if engine.info().has_buildkit { buildkit(engine).await.map(Some) } else { Ok(None) }
+}
+
+async fn survey(engine: &Engine, connection: Option<&Connection>) -> Result<ClearSurvey, BuilderError> {
+    let builder = match connection {
+        Some(connection) => records(connection).await?,
+        None => Vec::new(),
+    };
+    let own = engine.own_container().await?;
+    Ok(ClearSurvey::take(engine, own, builder).await?)
+}
+
+async fn records(connection: &Connection) -> Result<Vec<BuilderRecord>, BuilderError> {
+    let records = usage::records(connection).await?.into_iter().map(|record| BuilderRecord {
+        id: record.id,
+        kind: record.kind,
+        description: record.description,
+        size: record.size,
+        in_use: record.in_use,
+        shared: record.shared,
+    });
+    Ok(records.collect())
+}
+
+async fn prune(connection: &Connection) -> Result<Pruned, BuilderError> {
+    let pruned = usage::prune_all(connection).await?;
+    Ok(Pruned { records: pruned.records, bytes: pruned.bytes })
+}
+
+fn progress(item: &ItemOutcome) -> String {
+    let name = &item.name;
+    match &item.fate {
+        Fate::Removed => format!("removed {name}"),
+        Fate::WouldRemove => format!("would remove {name}"),
+        Fate::Kept { why } => format!("kept {name}: {why}"),
+        Fate::Failed { why } => format!("could not remove {name}: {why}"),
+    }
+}
+
+fn exit_code(run: &Run, outcome: &ClearOutcome) -> ExitCode {
+    let failed = outcome.items.iter().any(|item| matches!(item.fate, Fate::Failed { .. }));
+    match run.cancellation.signal() {
+        Some(signal) if outcome.cancelled => signal.exit_code(),
+        _ if failed || outcome.verified == Some(false) => ExitCode::ClearedInPart,
+        _ => ExitCode::Done,
+    }
+}

@@ -1,0 +1,124 @@
+//! The stages of a run, in order.
+
+mod build;
+mod clear;
+mod engine;
+mod report;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use crate::inputs::{Inputs, RawInputs, cli, parse};
+use crate::runner::{Annotation, Cancellation, Console, Context, Environment, ExitCode, FileCommands, Level, mask};
+
+/// Where a run gets everything from.
+#[derive(Debug)]
+pub struct Process {
+    /// The command line, the program's name first.
+    pub arguments: Vec<OsString>,
+    /// The environment.
+    pub environment: Environment,
+    /// The working directory.
+    pub directory: PathBuf,
+}
+
+impl Process {
+    /// This process.
+    pub fn this() -> Self {
+        Self {
+            arguments: std::env::args_os().collect(),
+            environment: Environment::of_process(),
+            directory: std::env::current_dir().unwrap_or_else(|_gone| PathBuf::from("/")),
+        }
+    }
+}
+
+/// What every stage of a run can use.
+struct Run {
+    environment: Environment,
+    context: Context,
+    console: Console,
+    files: FileCommands,
+    cancellation: Cancellation,
+    started: Instant,
+}
+
+/// Runs to the end and gives the exit status.
+pub fn run(process: Process) -> ExitCode {
+    let started = Instant::now();
+    let (context, warnings) = Context::read(&process.environment, &process.directory);
+    let console = Console::stdout(&context, &process.environment);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return broken(&console, "start the runtime", &error),
+    };
+    let code = runtime.block_on(async {
+        // First of all, because PID 1 of a container ignores signals that it has no handlers for.
+        let cancellation = match Cancellation::install() {
+            Ok(cancellation) => cancellation,
+            Err(error) => return broken(&console, "install the signal handlers", &error),
+        };
+        let files = FileCommands::new(&process.environment, &console);
+        let environment = process.environment;
+        let run = Run { environment, context, console: console.clone(), files, cancellation, started };
+        run.stages(process.arguments, &warnings).await
+    });
+    // Work that nobody waits for any more (a file that is being read) must not delay the end.
+    runtime.shutdown_background();
+    code
+}
+
+impl Run {
+    async fn stages(&self, arguments: Vec<OsString>, warnings: &[String]) -> ExitCode {
+        let inputs = match self.inputs(arguments) {
+            Ok(inputs) => inputs,
+            Err(code) => return code,
+        };
+        warnings.iter().for_each(|warning| self.console.warning(warning));
+        match inputs {
+            Inputs::Build(inputs) => build::build(self, &inputs).await,
+            Inputs::Clear(inputs) => clear::clear(self, &inputs).await,
+        }
+    }
+
+    /// The inputs, with everything secret in them masked before anything else is said.
+    fn inputs(&self, arguments: Vec<OsString>) -> Result<Inputs, ExitCode> {
+        let flags = match cli::read(arguments) {
+            Ok(cli::Invocation::Run(flags)) => flags,
+            Ok(cli::Invocation::Print(text)) => {
+                self.console.info(text.trim_end());
+                return Err(ExitCode::Done);
+            }
+            Err(error) => {
+                self.console.error(error.to_string().trim_end().trim_start_matches("error: "));
+                return Err(ExitCode::BadInputs);
+            }
+        };
+        let raw = RawInputs::new(&self.environment, &self.context, flags);
+        if raw.is_empty() && !self.context.on_runner {
+            self.console.info(cli::help().trim_end());
+            return Err(ExitCode::BadInputs);
+        }
+        let (inputs, warnings) = parse(&raw).map_err(|errors| {
+            for error in errors {
+                self.explain(&error.to_string(), &error.help());
+            }
+            ExitCode::BadInputs
+        })?;
+        mask(&self.console, &inputs);
+        warnings.iter().for_each(|warning| self.console.warning(warning));
+        Ok(inputs)
+    }
+
+    /// Says an error and the way out.
+    fn explain(&self, error: &str, help: &str) {
+        let text = if help.is_empty() { error.to_owned() } else { format!("{error}\n{help}") };
+        self.console.annotate(&Annotation::new(Level::Error, text).title("watchparty-cache"));
+    }
+}
+
+fn broken(console: &Console, action: &str, error: &std::io::Error) -> ExitCode {
+    console.error(&format!("{action}: {error}"));
+    ExitCode::BuildFailed
+}

@@ -1,0 +1,245 @@
+//! Where and for what the program runs: the runner's variables and the event, or a terminal.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::runner::{Environment, git};
+
+/// What is known of the run. Everything but the workspace can be missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Context {
+    /// Whether a GitHub runner started the program (`GITHUB_ACTIONS`).
+    pub on_runner: bool,
+    /// The checked-out repository as this process sees it, absolute; the working directory if there is no runner.
+    pub workspace: PathBuf,
+    /// The same directory as the host sees it, as far as the runner says so.
+    pub host_workspace: Option<PathBuf>,
+    /// `push`, `pull_request`, `workflow_dispatch`, …
+    pub event: Option<String>,
+    /// The commit that the run is about; for a pull request its head, not the merge commit of `GITHUB_SHA`.
+    pub head_commit: Option<String>,
+    /// `owner/name`.
+    pub repository: Option<String>,
+    /// The full reference: `refs/heads/main`, `refs/pull/42/merge`.
+    pub reference: Option<String>,
+    /// The branch that a pull request goes to.
+    pub base_branch: Option<String>,
+    /// The number of the pull request.
+    pub pull_request: Option<u64>,
+    /// The page of this run and attempt.
+    pub run_url: Option<String>,
+    /// Whether debug logging is switched on (`RUNNER_DEBUG`).
+    pub debug: bool,
+    /// Who runs the machine.
+    pub runner: Option<RunnerKind>,
+    /// The runner's name.
+    pub runner_name: Option<String>,
+}
+
+/// Who runs the machine that the job runs on (`RUNNER_ENVIRONMENT`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunnerKind {
+    /// GitHub.
+    GithubHosted,
+    /// Somebody else.
+    SelfHosted,
+}
+
+impl Context {
+    /// Reads the context and what it is worth to warn about: a missing or broken event file never fails a build.
+    ///
+    /// `directory` is the working directory, absolute.
+    pub fn read(environment: &Environment, directory: &Path) -> (Self, Vec<String>) {
+        let (event, warnings) = match read_event(environment) {
+            Ok(event) => (event, Vec::new()),
+            Err(warning) => (Value::Null, vec![warning]),
+        };
+        let mut context = Self::new(environment, directory, &event);
+        if context.head_commit.is_none() && !context.on_runner {
+            context.head_commit = git::head_commit(&context.workspace);
+        }
+        (context, warnings)
+    }
+
+    fn new(environment: &Environment, directory: &Path, event: &Value) -> Self {
+        let variable = |name| environment.non_empty(name).map(str::to_owned);
+        let workspace = directory.join(environment.non_empty("GITHUB_WORKSPACE").unwrap_or_default());
+        Self {
+            on_runner: environment.get("GITHUB_ACTIONS") == Some("true"),
+            host_workspace: host_workspace(environment, &workspace),
+            workspace: workspace.components().collect(),
+            event: variable("GITHUB_EVENT_NAME"),
+            head_commit: head_commit(environment, event),
+            repository: variable("GITHUB_REPOSITORY"),
+            reference: variable("GITHUB_REF"),
+            base_branch: variable("GITHUB_BASE_REF"),
+            pull_request: event.pointer("/pull_request/number").and_then(Value::as_u64),
+            run_url: run_url(environment),
+            debug: environment.get("RUNNER_DEBUG") == Some("1"),
+            runner: match environment.get("RUNNER_ENVIRONMENT") {
+                Some("github-hosted") => Some(RunnerKind::GithubHosted),
+                Some("self-hosted") => Some(RunnerKind::SelfHosted),
+                _ => None,
+            },
+            runner_name: variable("RUNNER_NAME"),
+        }
+    }
+
+    /// The base name of the workspace on the host, which `docker compose` there would take as the project's name.
+    pub fn host_directory_name(&self) -> Option<String> {
+        let path = self.host_workspace.as_deref().unwrap_or(&self.workspace);
+        path.file_name().map(|name| name.to_string_lossy().into_owned())
+    }
+}
+
+/// In a container action `GITHUB_WORKSPACE` is translated and `RUNNER_WORKSPACE` is not; the checkout is a directory of the
+/// latter, with the name of the repository.
+fn host_workspace(environment: &Environment, workspace: &Path) -> Option<PathBuf> {
+    let parent = Path::new(environment.non_empty("RUNNER_WORKSPACE")?);
+    if workspace.starts_with(parent) {
+        return Some(workspace.to_owned());
+    }
+    let (_, name) = environment.non_empty("GITHUB_REPOSITORY")?.split_once('/')?;
+    Some(parent.join(name))
+}
+
+/// `GITHUB_SHA` is a merge commit for the events of a pull request that check one out, and a merge group has its own head.
+fn head_commit(environment: &Environment, event: &Value) -> Option<String> {
+    let pointer = match environment.get("GITHUB_EVENT_NAME") {
+        Some("pull_request" | "pull_request_review" | "pull_request_review_comment") => Some("/pull_request/head/sha"),
+        Some("merge_group") => Some("/merge_group/head_sha"),
+        _ => None,
+    };
+    pointer
+        .and_then(|pointer| event.pointer(pointer)?.as_str())
+        .or_else(|| environment.non_empty("GITHUB_SHA"))
+        .map(str::to_owned)
+}
+
+fn run_url(environment: &Environment) -> Option<String> {
+    let server = environment.non_empty("GITHUB_SERVER_URL")?.trim_end_matches('/');
+    let repository = environment.non_empty("GITHUB_REPOSITORY")?;
+    let run = environment.non_empty("GITHUB_RUN_ID")?;
+    let attempt = environment
+        .non_empty("GITHUB_RUN_ATTEMPT")
+        .filter(|attempt| *attempt != "1")
+        .map(|attempt| format!("/attempts/{attempt}"))
+        .unwrap_or_default();
+    Some(format!("{server}/{repository}/actions/runs/{run}{attempt}"))
+}
+
+fn read_event(environment: &Environment) -> Result<Value, String> {
+    let Some(path) = environment.non_empty("GITHUB_EVENT_PATH") else {
+        return Ok(Value::Null);
+    };
+    let text = fs::read_to_string(path).map_err(|error| format!("could not read the event file `{path}`: {error}"))?;
+    serde_json::from_str(&text).map_err(|error| format!("the event file `{path}` is not valid JSON: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use serde_json::json;
+
+    use super::{Context, RunnerKind};
+    use crate::runner::Environment;
+
+    fn container() -> Vec<(&'static str, &'static str)> {
+        vec![
+            ("GITHUB_ACTIONS", "true"),
+            ("GITHUB_WORKSPACE", "/github/workspace"),
+            ("GITHUB_SERVER_URL", "https://github.com"),
+            ("GITHUB_REPOSITORY", "octo/watchparty"),
+            ("GITHUB_REF", "refs/pull/42/merge"),
+            ("GITHUB_BASE_REF", "main"),
+            ("GITHUB_SHA", "merge"),
+            ("GITHUB_RUN_ID", "7"),
+            ("GITHUB_RUN_ATTEMPT", "2"),
+            ("GITHUB_EVENT_NAME", "pull_request"),
+            ("RUNNER_WORKSPACE", "/home/runner/work/watchparty"),
+            ("RUNNER_ENVIRONMENT", "github-hosted"),
+            ("RUNNER_NAME", "GitHub Actions 3"),
+            ("RUNNER_DEBUG", "1"),
+        ]
+    }
+
+    #[test]
+    fn reads_a_pull_request_in_a_container() {
+        let event = json!({"pull_request": {"number": 42, "head": {"sha": "head"}}});
+        let context = Context::new(&container().into_iter().collect(), Path::new("/github/workspace"), &event);
+        assert_eq!(
+            context,
+            Context {
+                on_runner: true,
+                workspace: PathBuf::from("/github/workspace"),
+                host_workspace: Some(PathBuf::from("/home/runner/work/watchparty/watchparty")),
+                event: Some("pull_request".to_owned()),
+                head_commit: Some("head".to_owned()),
+                repository: Some("octo/watchparty".to_owned()),
+                reference: Some("refs/pull/42/merge".to_owned()),
+                base_branch: Some("main".to_owned()),
+                pull_request: Some(42),
+                run_url: Some("https://github.com/octo/watchparty/actions/runs/7/attempts/2".to_owned()),
+                debug: true,
+                runner: Some(RunnerKind::GithubHosted),
+                runner_name: Some("GitHub Actions 3".to_owned()),
+            }
+        );
+        assert_eq!(context.host_directory_name().as_deref(), Some("watchparty"));
+    }
+
+    #[test]
+    fn the_head_commit_follows_the_event() {
+        for (event_name, event, expected) in [
+            ("push", json!({"after": "x"}), "merge"),
+            ("pull_request", json!({"pull_request": {"head": {"sha": 7}}}), "merge"),
+            ("pull_request_review", json!({"pull_request": {"head": {"sha": "head"}}}), "head"),
+            ("pull_request_target", json!({"pull_request": {"head": {"sha": "head"}}}), "merge"),
+            ("merge_group", json!({"merge_group": {"head_sha": "group"}}), "group"),
+            ("workflow_dispatch", json!(null), "merge"),
+        ] {
+            let environment = container().into_iter().chain([("GITHUB_EVENT_NAME", event_name)]).collect();
+            let context = Context::new(&environment, Path::new("/"), &event);
+            assert_eq!(context.head_commit.as_deref(), Some(expected), "{event_name}");
+        }
+    }
+
+    #[test]
+    fn works_at_a_terminal() {
+        let root = tempfile::tempdir().unwrap();
+        let commit = "0123456789012345678901234567890123456789";
+        std::fs::create_dir(root.path().join(".git")).unwrap();
+        std::fs::write(root.path().join(".git/HEAD"), commit).unwrap();
+        let (context, warnings) = Context::read(&Environment::default(), root.path());
+        assert_eq!((context.on_runner, &context.workspace), (false, &root.path().to_owned()));
+        assert_eq!((context.head_commit.as_deref(), context.run_url, warnings.len()), (Some(commit), None, 0));
+    }
+
+    #[test]
+    fn a_bad_event_file_is_a_warning() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("event.json");
+        let environment =
+            || container().into_iter().chain([("GITHUB_EVENT_PATH", path.to_str().unwrap())]).collect::<Environment>();
+        let (context, warnings) = Context::read(&environment(), root.path());
+        assert_eq!(context.head_commit.as_deref(), Some("merge"));
+        assert!(warnings[0].starts_with("could not read the event file"), "{warnings:?}");
+        std::fs::write(&path, "{").unwrap();
+        let (_, warnings) = Context::read(&environment(), root.path());
+        assert!(warnings[0].contains("is not valid JSON: EOF while parsing an object at line 1"), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_self_hosted_runner_outside_a_container_keeps_its_paths() {
+        let environment = container()
+            .into_iter()
+            .chain([("GITHUB_WORKSPACE", "/home/runner/work/watchparty/watchparty"), ("GITHUB_RUN_ATTEMPT", "1")])
+            .collect();
+        let context = Context::new(&environment, Path::new("/"), &json!(null));
+        assert_eq!(context.host_workspace, Some(context.workspace));
+        assert_eq!(context.run_url.as_deref(), Some("https://github.com/octo/watchparty/actions/runs/7"));
+    }
+}

@@ -1,0 +1,151 @@
+//! Bad input, dead engines, signals: the exit status, and what is said.
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use crate::support::{Action, Engine, Project, docker, on_every_engine, unique};
+
+/// An engine that is not there.
+fn at(address: &str) -> Engine {
+    Engine { name: "none".to_owned(), address: address.to_owned() }
+}
+
+fn project() -> Project {
+    Project::new(&[("Dockerfile", "FROM busybox:1.36\nRUN true\n")])
+}
+
+#[test]
+fn an_engine_that_is_not_there_is_exit_3_with_the_way_out() {
+    let project = project();
+    let directory = tempfile::tempdir().unwrap();
+    let refused = directory.path().join("refused.sock");
+    drop(UnixListener::bind(&refused).unwrap());
+    let folder = directory.path().join("folder.sock");
+    std::fs::create_dir(&folder).unwrap();
+    for (path, said) in
+        [(directory.path().join("missing.sock"), "there is no socket"), (folder, "is a directory"), (refused, "refused")]
+    {
+        let run = Action::new(&at(&format!("unix://{}", path.display())), project.path()).input("tags", "x").run();
+        let run = run.expect_code(3);
+        let error = run.stdout.lines().find(|line| line.starts_with("::error")).unwrap_or_default();
+        assert!(error.contains(said), "{said}: {}", run.stdout);
+    }
+}
+
+#[test]
+fn a_socket_without_permission_is_exit_3() {
+    // Root may open everything, so the program runs as somebody else.
+    let project = project();
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("docker.sock");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(project.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let action = Action::new(&at(&format!("unix://{}", socket.display())), project.path()).input("tags", "x");
+    let finished = action.run_as_nobody().expect_code(3);
+    assert!(finished.stdout.contains("permission"), "{}", finished.stdout);
+}
+
+#[test]
+fn bad_inputs_are_all_reported_at_once_with_their_way_out() {
+    let project = project();
+    let run = Action::new(&at("unix:///nowhere"), project.path())
+        .input("pull", "yes")
+        .input("shm-size", "many")
+        .input("outputs", "type=local,dest=x")
+        .input("cache-max-age", "7d")
+        .run()
+        .expect_code(2);
+    for input in ["pull", "shm-size", "outputs", "cache-max-age"] {
+        assert!(run.stdout.contains(&format!("input `{input}`")), "{input}: {}", run.stdout);
+    }
+    assert!(run.stdout.contains("`yes`") && run.stdout.contains("`many`"), "{}", run.stdout);
+}
+
+#[test]
+fn what_is_missing_is_exit_2() {
+    let project = project();
+    project.write("compose.yaml", "services:\n  web:\n    build: .\n");
+    project.write("broken.yaml", "services:\n  web:\n   build: [\n");
+    project.write("stages/Dockerfile", "FROM busybox:1.36 AS build\n");
+    let cases: [(&[(&str, &str)], &str); 6] = [
+        (&[("compose-file", "nowhere.yaml")], "nowhere.yaml"),
+        (&[("compose-file", "compose.yaml"), ("services", "wbe")], "wbe"),
+        (&[("compose-file", "broken.yaml")], "broken.yaml:"),
+        (&[("file", "No.Dockerfile")], "No.Dockerfile"),
+        (&[("context", "nowhere")], "nowhere"),
+        (&[("context", "stages"), ("target", "biuld")], "biuld"),
+    ];
+    for (inputs, said) in cases {
+        let action = Action::new(&at("unix:///nowhere"), project.path());
+        let run = inputs.iter().fold(action, |action, (name, value)| action.input(name, value)).run().expect_code(2);
+        assert!(run.stdout.contains(said), "{said}: {}", run.stdout);
+    }
+}
+
+/// The step of a build that takes long enough to be interrupted; each test process has its own.
+fn long_step() -> String {
+    format!("sleep 1{}", std::process::id())
+}
+
+/// A build that is interrupted once its step runs.
+fn long_build(engine: &Engine) -> (Project, Action, Child) {
+    let step = format!("FROM busybox:1.36\nRUN echo {} && {}\n", unique("long"), long_step());
+    let project = Project::new(&[("Dockerfile", &step)]);
+    let action = Action::new(engine, project.path()).input("tags", &unique("long"));
+    let child = action.start();
+    let begun = (0..300).any(|_| {
+        std::thread::sleep(Duration::from_millis(100));
+        running(&long_step())
+    });
+    assert!(begun, "the step never began");
+    (project, action, child)
+}
+
+fn signalled(engine: &Engine, signal: rustix::process::Signal, code: i32) {
+    let (_project, action, child) = long_build(engine);
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, signal).unwrap();
+    let sent = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    assert!(sent.elapsed() < Duration::from_secs(7), "{:?}", sent.elapsed());
+    let finished = action.finish(&output).expect_code(code);
+    assert!(finished.summary.to_lowercase().contains("cancelled"), "{}", finished.summary);
+    assert!(finished.outputs.contains_key("duration-seconds"), "{:?}", finished.outputs);
+    // The engine must not go on with it: its step is gone from the machine within seconds.
+    let gone = (0..50).any(|_| {
+        std::thread::sleep(Duration::from_millis(100));
+        !running(&long_step())
+    });
+    assert!(gone, "the step still runs");
+}
+
+/// Whether a process of this machine runs this command line. The engines' containers are processes of it.
+fn running(command: &str) -> bool {
+    std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).replace('\0', " ").trim() == command
+    })
+}
+
+on_every_engine!(an_interrupt_ends_the_build_everywhere, |engine| {
+    signalled(engine, rustix::process::Signal::INT, 130);
+});
+
+on_every_engine!(a_termination_ends_the_build_everywhere, |engine| {
+    signalled(engine, rustix::process::Signal::TERM, 143);
+});
+
+on_every_engine!(at_a_terminal_flags_have_the_inputs_names, |engine| {
+    let project = project();
+    let tag = unique("terminal");
+    let context = project.path().display().to_string();
+    let arguments = ["build", "--context", &context, "--tags", &tag];
+    let run = Action::new(engine, project.path()).at_a_terminal(&arguments).run().expect_code(0);
+    assert!(!run.stdout.contains("::"), "no workflow commands at a terminal: {}", run.stdout);
+    assert!(run.stdout.contains("RUN true"), "{}", run.stdout);
+    docker(engine, &["image", "rm", "-f", &tag]);
+});

@@ -1,0 +1,25 @@
+//! Integration tests: the real program against real engines.
+//!
+//! `scripts/test` starts the engines and says where they are; without them these tests fail, they are never skipped.
+//! Every test that needs an engine exists once for each engine (`on_every_engine!`), and the tests of one engine run
+//! one after another (`.config/nextest.toml`), because the builder's cache is the engine's and not the test's.
+//!
+//! | module | what it shows |
+//! |---|---|
+//! | `build` | images are built as Docker builds them; outputs, summary, exit status |
+//! | `context` | the context that travels is the one that Docker's own client sends |
+//! | `compose` | Compose projects: order, names, labels |
+//! | `clear` | what a clear removes, keeps and proves |
+//! | `faults` | bad input, dead engines, signals |
+//! | `engine` | the engine API module on its own |
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+mod build;
+mod clear;
+mod compose;
+mod context;
+mod engine;
+mod faults;

@@ -1,0 +1,41 @@
+//! What every test needs: engines, projects, and the program run as a runner runs it.
+
+mod action;
+mod engine;
+mod peer;
+mod project;
+
+pub(crate) use action::{Action, Finished};
+pub(crate) use engine::{Engine, engine};
+pub(crate) use peer::docker;
+pub(crate) use project::{Project, unique};
+
+/// One test for each engine: `on_every_engine!(name, |engine| …)`.
+macro_rules! on_every_engine {
+    ($name:ident, $body:expr) => {
+        mod $name {
+            use super::*;
+
+            fn run(name: &str) {
+                let body: fn(&crate::support::Engine) = $body;
+                body(&crate::support::engine(name));
+            }
+
+            #[test]
+            fn engine_20_10() {
+                run("20.10");
+            }
+
+            #[test]
+            fn engine_28_graph() {
+                run("28-graph");
+            }
+
+            #[test]
+            fn engine_28_containerd() {
+                run("28-containerd");
+            }
+        }
+    };
+}
+pub(crate) use on_every_engine;
