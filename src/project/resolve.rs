@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::compose::{LoadRequest, load};
-use super::dockerfile::{Dockerfile as Parsed, Stage};
+use super::dockerfile::{Dockerfile as Parsed, Stage, syntax};
 use super::target::{Context, Dockerfile, NoCache, Target};
 use super::{Project, ProjectError};
 use crate::inputs::{BuildInputs, Source};
@@ -140,7 +140,7 @@ fn read_dockerfile(target: &mut Target) -> Result<Option<Parsed>, ProjectError> 
     // Another frontend may have another language; it says itself what is wrong.
     match Parsed::parse(&text) {
         Ok(parsed) => Ok(Some(parsed)),
-        Err(_) if text.starts_with("# syntax") || target.build_args.contains_key("BUILDKIT_SYNTAX") => Ok(None),
+        Err(_) if syntax(&text).is_some() || target.build_args.contains_key("BUILDKIT_SYNTAX") => Ok(None),
         Err(source) => Err(ProjectError::Syntax { target: target.name.clone(), path, source }),
     }
 }
