@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::compose::{LoadRequest, load};
-use super::dockerfile::{Dockerfile as Parsed, Stage};
-use super::target::{CacheSource, Context, Dockerfile, NoCache, Target};
+use super::dockerfile::{Dockerfile as Parsed, Stage, syntax};
+use super::target::{Context, Dockerfile, NoCache, Target};
 use super::{Project, ProjectError};
 use crate::inputs::{BuildInputs, Source};
 
@@ -71,7 +71,6 @@ fn described(request: &Request<'_>) -> Result<(Vec<Target>, Vec<String>), Projec
             let described = Target {
                 tags: tags.clone(),
                 stage: target.clone(),
-                cache_from: tags.first().cloned().map(CacheSource::Image).into_iter().collect(),
                 ..Target::new(name, context.clone(), file.clone())
             };
             Ok((vec![described], Vec::new()))
@@ -141,7 +140,7 @@ fn read_dockerfile(target: &mut Target) -> Result<Option<Parsed>, ProjectError> 
     // Another frontend may have another language; it says itself what is wrong.
     match Parsed::parse(&text) {
         Ok(parsed) => Ok(Some(parsed)),
-        Err(_) if text.starts_with("# syntax") || target.build_args.contains_key("BUILDKIT_SYNTAX") => Ok(None),
+        Err(_) if syntax(&text).is_some() || target.build_args.contains_key("BUILDKIT_SYNTAX") => Ok(None),
         Err(source) => Err(ProjectError::Syntax { target: target.name.clone(), path, source }),
     }
 }

@@ -24,9 +24,11 @@ fn an_engine_that_is_not_there_is_exit_3_with_the_way_out() {
     drop(UnixListener::bind(&refused).unwrap());
     let folder = directory.path().join("folder.sock");
     std::fs::create_dir(&folder).unwrap();
-    for (path, said) in
-        [(directory.path().join("missing.sock"), "does not exist"), (folder, "is a directory"), (refused, "refused")]
-    {
+    for (path, said) in [
+        (directory.path().join("missing.sock"), "there is no socket"),
+        (folder, "is a directory"),
+        (refused, "refused"),
+    ] {
         let run = Action::new(&at(&format!("unix://{}", path.display())), project.path()).input("tags", "x").run();
         let run = run.expect_code(3);
         let error = run.stdout.lines().find(|line| line.starts_with("::error")).unwrap_or_default();
@@ -60,9 +62,9 @@ fn bad_inputs_are_all_reported_at_once_with_their_way_out() {
         .run()
         .expect_code(2);
     for input in ["pull", "shm-size", "outputs", "cache-max-age"] {
-        assert!(run.stdout.contains(&format!("'{input}'")) || run.stdout.contains(input), "{input}: {}", run.stdout);
+        assert!(run.stdout.contains(&format!("input `{input}`")), "{input}: {}", run.stdout);
     }
-    assert!(run.stdout.contains("'yes'") && run.stdout.contains("'many'"), "{}", run.stdout);
+    assert!(run.stdout.contains("`yes`") && run.stdout.contains("`many`"), "{}", run.stdout);
 }
 
 #[test]

@@ -12,6 +12,7 @@
 //! | `classic` | the classic builder: its cache, its failures, its context |
 //! | `clear` | what a clear removes, keeps and proves |
 //! | `faults` | bad input, dead engines, signals |
+//! | `transport` | the ways to an engine's BuildKit, its going away |
 //! | `engine` | the engine API module on its own |
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
@@ -25,3 +26,4 @@ mod compose;
 mod context;
 mod engine;
 mod faults;
+mod transport;

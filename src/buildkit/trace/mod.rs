@@ -78,6 +78,12 @@ impl Trace {
         })
     }
 
+    /// Whether a cache import could be read.
+    pub fn has_import(&self) -> bool {
+        let read = |vertex: &Vertex| matches!(vertex.kind, Kind::CacheImport { .. }) && vertex.error.is_none();
+        self.vertices.iter().any(read)
+    }
+
     /// The vertex that failed, if one did: the first whose error is its own and not a consequence.
     pub fn failed(&self) -> Option<&Vertex> {
         let own = |vertex: &&Vertex| vertex.error.as_deref().is_some_and(|error| !error.contains("context canceled"));

@@ -70,6 +70,8 @@ fn describe(
     solved: &Solved,
     transferred: &Transferred,
 ) -> ImageOutcome {
+    // Where no import could be read, only the builder's own records are left.
+    let source = if solved.trace.has_import() { source } else { CacheSource::Builder };
     let reading = Reading { trace: &solved.trace, offset, source };
     let result = match &solved.result {
         Ok(answer) => {

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 
 use self::reader::{Ended, Reader, Step};
 use self::upload::Upload;
-use super::{Execution, Progress, blank, location, masks};
+use super::{Execution, Progress, blank, dockerfile, masks};
 use crate::buildkit::mask::Masks;
 use crate::engine::{ClassicBuild, Engine, RunnerKind};
 use crate::error::chain;
@@ -170,7 +170,8 @@ fn explain(
 
 fn place(index: usize, build: &PlannedBuild, step: &Step, with: &Execution<'_>) -> Option<SourceLocation> {
     let parsed = with.dockerfiles.get(index)?.as_ref()?;
-    location::find(build, parsed, with.workspace, Some(&step.stage), step.position)
+    let lines = parsed.locate(Some(&step.stage), step.position)?;
+    dockerfile::location(build, lines, with.workspace)
 }
 
 fn failure(masks: &Masks, message: &str) -> Failure {

@@ -2,7 +2,7 @@
 
 mod buildkit;
 mod classic;
-mod location;
+mod dockerfile;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -103,7 +103,9 @@ async fn one(index: usize, build: &PlannedBuild, with: &Execution<'_>) -> ImageO
         }
         How::Classic => classic::build(index, build, with).await,
     };
-    location::add(&mut outcome, build, with.dockerfiles.get(index).and_then(Option::as_ref), with.workspace);
+    if let Some(Some(parsed)) = with.dockerfiles.get(index) {
+        dockerfile::add(&mut outcome, build, parsed, with.workspace);
+    }
     outcome.offset = begun;
     outcome.duration = with.started.elapsed().saturating_sub(begun);
     outcome

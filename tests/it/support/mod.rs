@@ -4,11 +4,13 @@ mod action;
 mod engine;
 mod peer;
 mod project;
+mod proxy;
 
 pub(crate) use action::{Action, Finished};
 pub(crate) use engine::{Engine, engine};
 pub(crate) use peer::docker;
 pub(crate) use project::{Project, unique};
+pub(crate) use proxy::{Manner, Proxy};
 
 /// One test for each engine: `on_every_engine!(name, |engine| …)`.
 macro_rules! on_every_engine {
