@@ -3,7 +3,8 @@
 //! What travels is what Docker's own client sends (`cli/command/image/build/context.go`): the tree without what the
 //! ignore file leaves out, but always the Dockerfile and the ignore file, owners 0, times in whole seconds, sockets left
 //! out. A Dockerfile that does not lie in the context travels under a random name, which the ignore file that travels
-//! names, so that the engine removes it again before a `COPY` could see it.
+//! names, so that the engine removes it again before a `COPY` could see it. Two things are as BuildKit has them: a
+//! Dockerfile may have an ignore file of its own, and an exception is found in whatever directory.
 
 mod archive;
 mod error;

@@ -89,7 +89,7 @@ on_every_engine!(what_cannot_be_parsed_or_found_is_said, |engine| {
     for (dockerfile, said) in [
         ("FROM busybox:1.36\nNONSENSE\n", "unknown instruction: NONSENSE"),
         ("FROM busybox:1.36\nCOPY nothing /\n", "nothing"),
-        ("FROM busybox:1.36 AS a\nFROM b\n", "b:latest"),
+        ("FROM busybox:1.36 AS a\nFROM registry.invalid/no:1\n", "registry.invalid"),
     ] {
         let project = Project::new(&[("Dockerfile", dockerfile)]);
         let failed = action(engine, &project).input("tags", &unique("classic-broken")).run().expect_code(1);
@@ -114,8 +114,8 @@ on_every_engine!(values_of_arguments_appear_nowhere, |engine| {
     assert!(failed.stdout.contains("arg is $API_KEY") && failed.summary.contains("$API_KEY"), "{}", failed.stdout);
 });
 
-/// Lists every file of the context with mode, kind and link target.
-const LISTING: &str = "FROM busybox:1.36\nCOPY . /context\nRUN cd /context && find . | sort | while read -r f; do \
+/// Lists every file of the context with mode, kind, links and time.
+const LISTING: &str = "FROM busybox:1.36\nCOPY . /context\nRUN cd /context && find . -mindepth 1 | sort | while read -r f; do \
                        echo \"$(stat -c '%a %F %h %Y' \"$f\") $f $(readlink \"$f\")\"; done > /listing\n";
 
 on_every_engine!(the_same_files_as_the_peer, |engine| {
@@ -127,11 +127,13 @@ on_every_engine!(the_same_files_as_the_peer, |engine| {
     project.write(&format!("{0}/{0}/{0}", "n".repeat(60)), "a long name");
     let executable = project.write("run.sh", "#!/bin/sh\n");
     std::fs::set_permissions(executable, std::fs::Permissions::from_mode(0o4755)).unwrap();
+    let old = std::time::UNIX_EPOCH + Duration::from_millis(1_000_000_000_900);
+    std::fs::File::options().write(true).open(project.path().join("b.md")).unwrap().set_modified(old).unwrap();
     symlink("./src//a.txt", project.path().join("link")).unwrap();
     symlink(format!("../{}", "t".repeat(150)), project.path().join("far")).unwrap();
     std::fs::hard_link(project.path().join("a.txt"), project.path().join("hard")).unwrap();
     std::fs::create_dir(project.path().join("empty")).unwrap();
-    for ignore in ["", "*.md\nnode_modules\n", "*\n!src\nsrc/deep\n", "Dockerfile\n.dockerignore\n", "*\n!**/*.log\n"] {
+    for ignore in ["", "*.md\nnode_modules\n", "*\n!src\nsrc/deep\n", "Dockerfile\n.dockerignore\n"] {
         project.write(".dockerignore", ignore);
         let (ours, theirs) = (unique("classic-ours"), unique("classic-theirs"));
         action(engine, &project).input("tags", &ours).input("no-cache", "true").run().expect_code(0);
@@ -168,6 +170,24 @@ on_every_engine!(a_dockerfile_outside_the_context_is_not_part_of_it, |engine| {
     assert_eq!(docker(engine, &["run", "--rm", &tag, "ls", "-A", "/context"]), "kept");
     // Its random name must not make every context look new.
     assert_eq!(build().cached(), (1, 1));
+    docker(engine, &["image", "rm", "-f", &tag]);
+});
+
+on_every_engine!(an_inline_dockerfile_is_built_and_hidden_as_well, |engine| {
+    let project = Project::new(&[
+        (
+            "compose.yaml",
+            "services:\n  web:\n    image: ${TAG}\n    build:\n      context: app\n      dockerfile_inline: |\n        \
+             FROM busybox:1.36\n        COPY . /context\n",
+        ),
+        ("app/deep/er.log", ""),
+        // BuildKit's reading: Docker's own client would not look into `deep`.
+        ("app/.dockerignore", "*\n!**/*.log\n"),
+    ]);
+    let tag = unique("classic-inline");
+    let build = action(engine, &project).input("compose-file", "compose.yaml").variable("TAG", &tag);
+    build.run().expect_code(0);
+    assert_eq!(docker(engine, &["run", "--rm", &tag, "find", "/context", "-type", "f"]), "/context/deep/er.log");
     docker(engine, &["image", "rm", "-f", &tag]);
 });
 
