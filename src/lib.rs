@@ -19,6 +19,7 @@ pub mod outcome;
 pub mod patterns;
 pub mod plan;
 pub mod project;
+pub mod registry;
 pub mod report;
 pub mod run;
 pub mod runner;

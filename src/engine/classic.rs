@@ -23,7 +23,7 @@ pub use events::ClassicEvent;
 use super::transport::{TransportError, post, target};
 use super::{Engine, EngineError};
 use crate::image::ImageReference;
-use crate::secret::Secret;
+use crate::registry::Login;
 use events::{Message, Reader};
 
 const REGISTRY_CONFIG: HeaderName = HeaderName::from_static("x-registry-config");
@@ -61,16 +61,7 @@ pub struct ClassicBuild {
     /// The platform, as `linux/arm64`; the engine's own if absent.
     pub platform: Option<String>,
     /// Log-ins to the registries of base images, by host.
-    pub logins: BTreeMap<String, RegistryLogin>,
-}
-
-/// A log-in to a registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RegistryLogin {
-    /// The user's name.
-    pub user: String,
-    /// The password or token.
-    pub password: Secret,
+    pub logins: BTreeMap<String, Login>,
 }
 
 impl Engine {
@@ -180,7 +171,8 @@ mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE;
 
-    use super::{ClassicBuild, RegistryLogin};
+    use super::ClassicBuild;
+    use crate::registry::Login;
     use crate::secret::Secret;
 
     #[test]
@@ -229,7 +221,7 @@ mod tests {
 
     #[test]
     fn sends_logins_in_the_alphabet_that_the_engine_reads() {
-        let login = RegistryLogin { user: "me".into(), password: Secret::new("abc~~~???>>>") };
+        let login = Login { user: "me".into(), password: Secret::new("abc~~~???>>>") };
         let build = ClassicBuild { logins: BTreeMap::from([("ghcr.io".into(), login)]), ..ClassicBuild::default() };
         let request = build.request(()).unwrap();
         let header = request.headers().get("x-registry-config").unwrap();

@@ -19,7 +19,7 @@ use bollard::{BollardRequest, ClientVersion, Docker};
 
 use crate::address::Address;
 
-pub use classic::{ClassicBuild, ClassicEvent, RegistryLogin};
+pub use classic::{ClassicBuild, ClassicEvent};
 pub use containers::{Container, Mount, OwnContainer};
 pub use error::{EngineError, RunnerKind};
 pub use images::{Deleted, Image, ImageDetails, ImageUsage, Parents};

@@ -11,7 +11,7 @@ use super::build::{
 use crate::buildkit::trace::{Kind, Span, StepName, Trace, Vertex};
 
 /// How many of the failed step's last lines are shown.
-const SHOWN_LINES: usize = 20;
+pub(crate) const SHOWN_LINES: usize = 20;
 const CANCELLED: &str = "context canceled";
 
 /// A trace, with what is needed to read it.
@@ -128,7 +128,7 @@ fn exit_code(message: &str) -> Option<i32> {
 }
 
 /// What to do about failures that are not the Dockerfile author's own.
-fn help(message: &str) -> Option<&'static str> {
+pub(crate) fn help(message: &str) -> Option<&'static str> {
     let has = |text: &str| message.contains(text);
     if has("pull access denied") || has("401 Unauthorized") || has("authorization failed") {
         Some(

@@ -1,6 +1,7 @@
 //! What to build: Compose files or a Dockerfile, read into [`target::Target`]s.
 
 pub mod compose;
+pub mod context_tar;
 pub mod dockerfile;
 mod error;
 mod resolve;

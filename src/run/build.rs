@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::Run;
 use super::engine::{builder, buildkit, facts};
-use crate::buildkit::session::{Credentials, RegistryLogin};
+use crate::buildkit::session::Credentials;
 use crate::buildkit::{BuildKitError, Connection, workers};
 use crate::engine::{Engine, ImageStore, Mark};
 use crate::error::chain;
@@ -17,6 +17,7 @@ use crate::inputs::{BuildInputs, Source};
 use crate::outcome::build::{BuildOutcome, ClearMark, ImageResult};
 use crate::plan::build::{BuildPlan, Builder, Facts, Wanted, plan};
 use crate::project::{Project, Request, resolve};
+use crate::registry::Login;
 use crate::report::progress::{self, Colour};
 use crate::runner::{ExitCode, Mode};
 
@@ -196,7 +197,7 @@ fn print(run: &Run, names: Vec<String>, mut progress: mpsc::UnboundedReceiver<Pr
 
 fn credentials(inputs: &BuildInputs) -> Credentials {
     let logins = inputs.registry_auth.iter().map(|credential| {
-        let login = RegistryLogin { user: credential.user.clone(), password: credential.password.clone() };
+        let login = Login { user: credential.user.clone(), password: credential.password.clone() };
         (credential.host.clone(), login)
     });
     Credentials::new(logins)

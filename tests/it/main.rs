@@ -9,6 +9,7 @@
 //! | `build` | images are built as Docker builds them; outputs, summary, exit status |
 //! | `context` | the context that travels is the one that Docker's own client sends |
 //! | `compose` | Compose projects: order, names, labels |
+//! | `classic` | the classic builder: its cache, its failures, its context |
 //! | `clear` | what a clear removes, keeps and proves |
 //! | `faults` | bad input, dead engines, signals |
 //! | `transport` | the ways to an engine's BuildKit, its going away |
@@ -19,6 +20,7 @@
 mod support;
 
 mod build;
+mod classic;
 mod clear;
 mod compose;
 mod context;

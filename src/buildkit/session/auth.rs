@@ -9,7 +9,7 @@ use bollard_buildkit_proto::moby::filesync::v1::{
 };
 use tonic::{Request, Response, Status, async_trait};
 
-use crate::secret::Secret;
+use crate::registry::Login;
 
 /// Only credentials: without the token methods the daemon fetches tokens by itself, which is what we want.
 pub(super) const METHODS: &[&str] = &["/moby.filesync.v1.Auth/Credentials"];
@@ -17,28 +17,24 @@ pub(super) const METHODS: &[&str] = &["/moby.filesync.v1.Auth/Credentials"];
 /// How Docker Hub is called in references, in `config.json` and by the builder.
 const DOCKER_HUB: [&str; 4] = ["docker.io", "index.docker.io", "registry-1.docker.io", "https://index.docker.io/v1/"];
 
-/// A login at one registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RegistryLogin {
-    /// User name; empty if the password is an identity token.
-    pub user: String,
-    /// Password or token.
-    pub password: Secret,
-}
-
 /// Logins by registry host.
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
-    logins: BTreeMap<String, RegistryLogin>,
+    logins: BTreeMap<String, Login>,
 }
 
 impl Credentials {
     /// Logins by host, as a person or `config.json` writes it.
-    pub fn new(logins: impl IntoIterator<Item = (String, RegistryLogin)>) -> Self {
+    pub fn new(logins: impl IntoIterator<Item = (String, Login)>) -> Self {
         Self { logins: logins.into_iter().map(|(host, login)| (canonical(&host), login)).collect() }
     }
 
-    fn find(&self, host: &str) -> Option<&RegistryLogin> {
+    /// All of them, by host; Docker Hub is `docker.io`.
+    pub fn logins(&self) -> impl Iterator<Item = (&str, &Login)> {
+        self.logins.iter().map(|(host, login)| (host.as_str(), login))
+    }
+
+    fn find(&self, host: &str) -> Option<&Login> {
         self.logins.get(&canonical(host))
     }
 }
@@ -86,12 +82,13 @@ impl Auth for Credentials {
 
 #[cfg(test)]
 mod tests {
-    use super::{Credentials, RegistryLogin};
+    use super::Credentials;
+    use crate::registry::Login;
     use crate::secret::Secret;
 
     #[test]
     fn hosts_match_however_they_are_written() {
-        let login = |user: &str| RegistryLogin { user: user.to_owned(), password: Secret::new("p") };
+        let login = |user: &str| Login { user: user.to_owned(), password: Secret::new("p") };
         let credentials = Credentials::new([
             ("https://index.docker.io/v1/".to_owned(), login("hub")),
             ("https://ghcr.io".to_owned(), login("ghcr")),

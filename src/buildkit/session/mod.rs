@@ -11,7 +11,7 @@ mod health;
 mod secrets;
 mod ssh;
 
-pub use auth::{Credentials, RegistryLogin};
+pub use auth::Credentials;
 pub use secrets::Secrets;
 pub use ssh::{SshAgents, SshError};
 

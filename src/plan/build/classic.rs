@@ -1,7 +1,7 @@
 //! What the classic builder cannot do.
 
 use super::PlanError;
-use crate::project::target::{CacheSource, Context, Dockerfile, NoCache, Target};
+use crate::project::target::{CacheSource, Context, NoCache, Target};
 
 const HELP: &str = "leave `builder` at `auto`, so that BuildKit builds it";
 
@@ -21,7 +21,6 @@ pub(super) fn check(target: &Target) -> Result<(), PlanError> {
         ("no-cache-filters", matches!(target.no_cache, NoCache::Stages(_))),
         ("several platforms", target.platforms.len() > 1),
         ("a remote context", matches!(target.context, Context::Remote(_))),
-        ("dockerfile_inline", matches!(target.dockerfile, Dockerfile::Inline(_))),
     ];
     match asked.into_iter().find(|(_, asked)| *asked) {
         None => Ok(()),
