@@ -1,6 +1,6 @@
 //! `mode: build`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
@@ -13,9 +13,11 @@ use crate::buildkit::{BuildKitError, Connection, workers};
 use crate::engine::{Engine, ImageStore, Mark};
 use crate::error::chain;
 use crate::execute::build::{Execution, Progress, execute};
+use crate::image::ImageReference;
 use crate::inputs::{BuildInputs, Source};
 use crate::outcome::build::{BuildOutcome, ClearMark, ImageResult};
 use crate::plan::build::{BuildPlan, Builder, Facts, Wanted, plan};
+use crate::project::target::CacheSource;
 use crate::project::{Project, Request, resolve};
 use crate::registry::Login;
 use crate::report::progress::{self, Colour};
@@ -107,9 +109,28 @@ async fn engine_facts(project: &Project, engine: &Engine, connection: Option<&Co
     };
     Facts {
         containerd_store: engine.info().store == ImageStore::Containerd,
+        local_sources: local_sources(project, engine).await,
         named_contexts: (engine.info().api_version.major, engine.info().api_version.minor) >= (1, 42),
         host_gateway,
     }
+}
+
+/// Those of the cache sources that the engine has as images.
+async fn local_sources(project: &Project, engine: &Engine) -> BTreeSet<ImageReference> {
+    let sources: BTreeSet<&ImageReference> = project
+        .targets
+        .iter()
+        .flat_map(|target| &target.cache_from)
+        .filter_map(|source| match source {
+            CacheSource::Image(reference) => Some(reference),
+            CacheSource::BuildKit(_) => None,
+        })
+        .collect();
+    let present = sources.into_iter().map(|reference| async move {
+        let found = engine.inspect_image(&reference.to_string()).await.ok().flatten();
+        found.map(|_| reference.clone())
+    });
+    futures_util::future::join_all(present).await.into_iter().flatten().collect()
 }
 
 /// The mark of a clear for each build, by the repository of its first tag.
