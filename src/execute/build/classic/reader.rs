@@ -145,7 +145,7 @@ impl<'a> Reader<'a> {
             (Ended::Built { .. }, None) => None,
         };
         let error = error.map(|error| self.masks.apply(&error).into_owned());
-        self.finish(error, at)
+        self.finish(error.as_deref(), at)
     }
 
     /// The step that failed, if it was a step.
@@ -227,7 +227,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Ends what is running.
-    fn finish(&mut self, error: Option<String>, at: Duration) -> Option<Event> {
+    fn finish(&mut self, error: Option<&str>, at: Duration) -> Option<Event> {
         let running = self.running.take()?;
         let interval = Interval { start: running.begun, end: at };
         let event = Event::Finished {
@@ -235,7 +235,7 @@ impl<'a> Reader<'a> {
             name: running.name.clone(),
             cached: running.cached,
             duration: interval.length(),
-            error: error.clone(),
+            error: error.map(str::to_owned),
         };
         let name = running.name.clone();
         match &running.what {
@@ -248,7 +248,7 @@ impl<'a> Reader<'a> {
                 cached: running.cached,
                 // The builder has no records beside the images: an image is what its cache finds.
                 source: if running.cached { CacheSource::Image } else { CacheSource::None },
-                status: match error.as_deref() {
+                status: match error {
                     None => StepStatus::Done,
                     Some(CANCELLED) => StepStatus::Cancelled,
                     Some(_) => StepStatus::Failed,
@@ -256,7 +256,7 @@ impl<'a> Reader<'a> {
                 intervals: vec![interval],
             }),
             What::Operation(kind) => {
-                let error = error.clone();
+                let error = error.map(str::to_owned);
                 self.other.push(OperationOutcome { name, kind: *kind, intervals: vec![interval], error });
             }
         }
