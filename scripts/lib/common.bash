@@ -1,6 +1,9 @@
 # Shared by the scripts in this directory: where things live, and how to talk.
 # shellcheck shell=bash
 
+# An error inside $(…) ends the script too.
+shopt -s inherit_errexit
+
 # Numbers and sorting as the scripts expect them, whatever the machine speaks.
 export LC_ALL=C.UTF-8
 

@@ -57,21 +57,29 @@ debian_download() {
     debian_apt "$suite" --download-only install "$@" >&2
 }
 
-# debian_tree SUITE DIRECTORY PACKAGE…: make DIRECTORY a tree with these packages, unless it
-# is one already. It appears whole or not at all. The caller holds a lock on it.
+# debian_tree_path SUITE NAME PACKAGE…: where the tree of these packages is, once it is made.
+# Raise the number when the way a tree is made changes: other versions of the scripts, which may
+# use this cache at the same time, keep theirs.
+debian_tree_path() {
+    printf '%s/trees/%s-%s\n' "$ENGINE_HOME" "$2" "$(printf '%s\n' 3 "$1" "${@:3}" | sha256sum | cut -c1-8)"
+}
+
+# debian_tree SUITE NAME PACKAGE…: make the tree, unless it is there already, and print its
+# path. It appears whole or not at all. The caller holds a lock on it.
 debian_tree() {
-    local suite=$1 directory=$2 recipe begin
+    local suite=$1 name=$2 directory begin
+    directory=$(debian_tree_path "$@")
+    printf '%s\n' "$directory"
     shift 2
-    recipe="1 $suite $*"
-    if [[ $(cat "$directory/.recipe" 2>/dev/null) == "$recipe" ]]; then
+    if [[ -d $directory ]]; then
         return
     fi
     require apt-get dpkg-deb tar xargs
     begin=$(now)
-    log "$(basename "$directory"): downloading and unpacking from Debian $suite …"
+    log "$name: downloading and unpacking from Debian $suite …"
 
     local partial=$directory.partial
-    rm -rf "$partial" "$directory"
+    rm -rf "$partial"
     mkdir -p "$partial/usr/"{bin,sbin,lib,lib64} "$partial/"{dev,proc,sys,run,tmp,etc/ssl/certs}
     chmod 1777 "$partial/tmp"
     local link
@@ -81,10 +89,10 @@ debian_tree() {
     with_lock "apt-$suite" debian_download "$suite" "$partial.list" "$@" || die "could not download from Debian $suite"
     unpack_all "$partial" "$partial.list" || die "could not unpack the packages of Debian $suite"
     debian_settle "$partial" || die "could not set up $partial"
+    sed 's#.*/##' "$partial.list" >"$partial/.packages"
     rm "$partial.list"
-    printf '%s' "$recipe" >"$partial/.recipe"
     mv "$partial" "$directory"
-    log "$(basename "$directory"): ready in $(since "$begin") s"
+    log "$name: ready in $(since "$begin") s"
 }
 
 # unpack_all DIRECTORY LIST: the archives of LIST, on all processors.

@@ -37,9 +37,9 @@ need_cargo_tool() {
 
 # Prints the path of shellcheck. Needs lib/debian.bash, and root the first time.
 shellcheck_program() {
-    local tree=$ENGINE_HOME/trees/shellcheck wrapper=$CACHE_HOME/tools/bin/shellcheck
+    local tree wrapper=$CACHE_HOME/tools/bin/shellcheck
     if ! command -v shellcheck; then
-        with_lock tree-shellcheck debian_tree forky "$tree" base-files base-passwd ca-certificates libc-bin shellcheck
+        tree=$(with_lock tree-shellcheck debian_tree forky shellcheck base-files base-passwd ca-certificates libc-bin shellcheck)
         mkdir -p "$(dirname "$wrapper")"
         # With the C library that it was built for, which may be newer than the machine's.
         cat >"$wrapper" <<WRAPPER

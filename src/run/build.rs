@@ -1,6 +1,6 @@
 //! `mode: build`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
@@ -13,51 +13,76 @@ use crate::buildkit::{BuildKitError, Connection, workers};
 use crate::engine::{Engine, ImageStore, Mark};
 use crate::error::chain;
 use crate::execute::build::{Execution, Progress, execute};
+use crate::image::ImageReference;
 use crate::inputs::{BuildInputs, Source};
-use crate::outcome::build::{BuildOutcome, ClearMark, ImageResult};
+use crate::outcome::build::{BuildOutcome, ClearMark, ImageOutcome, ImageResult};
 use crate::plan::build::{BuildPlan, Builder, Facts, Wanted, plan};
+use crate::project::target::CacheSource;
 use crate::project::{Project, Request, resolve};
 use crate::registry::Login;
 use crate::report::progress::{self, Colour};
 use crate::runner::{ExitCode, Mode};
 
+/// Everything that is known before the first image is built.
+struct Prepared {
+    project: Project,
+    plan: BuildPlan,
+    engine: Engine,
+    /// Absent where the classic builder is used.
+    connection: Option<Connection>,
+    /// The mark of a clear for each build.
+    marks: Vec<Option<ClearMark>>,
+}
+
 /// Builds what the inputs ask for.
 pub(super) async fn build(run: &Run, inputs: &BuildInputs) -> ExitCode {
     let started_at = Utc::now();
+    let prepared = match prepare(run, inputs).await {
+        Ok(prepared) => prepared,
+        Err(code) => return code,
+    };
+    let images = carry_out(run, inputs, &prepared).await;
+    let Prepared { project, plan, engine, .. } = &prepared;
+    let outcome = BuildOutcome {
+        started_at,
+        duration: run.started.elapsed(),
+        images,
+        warnings: project.warnings.iter().chain(&plan.warnings).cloned().collect(),
+        engine: facts(engine, prepared.builder()),
+        cancelled: run.cancellation.is_cancelled(),
+    };
+    consume(run, &prepared, &outcome).await;
+    run.report_build(&outcome, &inputs.common);
+    exit_code(run, &outcome)
+}
+
+/// Finds out what to build and with what, and plans it. What is wrong has been said when this fails.
+async fn prepare(run: &Run, inputs: &BuildInputs) -> Result<Prepared, ExitCode> {
     // The engine knows the workspace's name on the host, which is why it is asked first; that it is not there is said
     // after what is wrong with the project, which can be mended without one.
     let engine = run.engine().await;
-    let project = match project(run, inputs, engine.as_ref().ok()).await {
-        Ok(project) => project,
-        Err(code) => return code,
-    };
-    let engine = match engine {
-        Ok(engine) => engine,
-        Err(error) => return run.no_engine(&error),
-    };
+    let project = project(run, inputs, engine.as_ref().ok()).await?;
+    let engine = engine.map_err(|error| run.no_engine(&error))?;
     let wanted = Wanted {
         builder: builder(inputs.common.builder, &engine),
         compression: inputs.compression,
         key: run.context.repository.clone().unwrap_or_default(),
     };
-    let connection = match connection(wanted.builder, &engine).await {
-        Ok(connection) => connection,
-        Err(error) => return run.no_buildkit(&error),
-    };
-    let facts_of_engine = engine_facts(&project, &engine, connection.as_ref()).await;
-    let plan = match plan(&project.targets, &wanted, &facts_of_engine) {
-        Ok(plan) => plan,
-        Err(errors) => {
-            errors.iter().for_each(|error| run.explain(&error.to_string(), error.help()));
-            return ExitCode::BadInputs;
-        }
-    };
+    let connection = connection(wanted.builder, &engine).await.map_err(|error| run.no_buildkit(&error))?;
+    let facts = engine_facts(&project, &engine, connection.as_ref()).await;
+    let plan = plan(&project.targets, &wanted, &facts).map_err(|errors| {
+        errors.iter().for_each(|error| run.explain(&error.to_string(), error.help()));
+        ExitCode::BadInputs
+    })?;
     project.warnings.iter().chain(&plan.warnings).for_each(|warning| run.console.warning(warning));
     let marks = marks(&plan, &engine).await;
-    let outcome = carry_out(run, inputs, &project, &plan, &engine, connection.as_ref(), &marks, started_at).await;
-    consume(run, &plan, &outcome, &marks, &engine).await;
-    run.report_build(&outcome, &inputs.common);
-    exit_code(run, &outcome)
+    Ok(Prepared { project, plan, engine, connection, marks })
+}
+
+impl Prepared {
+    fn builder(&self) -> Builder {
+        if self.connection.is_some() { Builder::BuildKit } else { Builder::Classic }
+    }
 }
 
 async fn project(run: &Run, inputs: &BuildInputs, engine: Option<&Engine>) -> Result<Project, ExitCode> {
@@ -107,9 +132,28 @@ async fn engine_facts(project: &Project, engine: &Engine, connection: Option<&Co
     };
     Facts {
         containerd_store: engine.info().store == ImageStore::Containerd,
+        local_sources: local_sources(project, engine).await,
         named_contexts: (engine.info().api_version.major, engine.info().api_version.minor) >= (1, 42),
         host_gateway,
     }
+}
+
+/// Those of the cache sources that the engine has as images.
+async fn local_sources(project: &Project, engine: &Engine) -> BTreeSet<ImageReference> {
+    let sources: BTreeSet<&ImageReference> = project
+        .targets
+        .iter()
+        .flat_map(|target| &target.cache_from)
+        .filter_map(|source| match source {
+            CacheSource::Image(reference) => Some(reference),
+            CacheSource::BuildKit(_) => None,
+        })
+        .collect();
+    let present = sources.into_iter().map(|reference| async move {
+        let found = engine.inspect_image(&reference.to_string()).await.ok().flatten();
+        found.map(|_| reference.clone())
+    });
+    futures_util::future::join_all(present).await.into_iter().flatten().collect()
 }
 
 /// The mark of a clear for each build, by the repository of its first tag.
@@ -136,47 +180,31 @@ async fn marks(plan: &BuildPlan, engine: &Engine) -> Vec<Option<ClearMark>> {
     futures_util::future::join_all(looked_up).await
 }
 
-#[expect(clippy::too_many_arguments, reason = "everything that the stages before found out")]
-async fn carry_out(
-    run: &Run,
-    inputs: &BuildInputs,
-    project: &Project,
-    plan: &BuildPlan,
-    engine: &Engine,
-    connection: Option<&Connection>,
-    marks: &[Option<ClearMark>],
-    started_at: DateTime<Utc>,
-) -> BuildOutcome {
+/// Builds everything, and tells of it as it happens.
+async fn carry_out(run: &Run, inputs: &BuildInputs, prepared: &Prepared) -> Vec<ImageOutcome> {
+    let plan = &prepared.plan;
     let names: Vec<String> = plan.builds.iter().map(|build| build.target.name.clone()).collect();
     run.console.group(&format!("Build {}", names.join(", ")));
     run.console.info(plan.to_string().trim_end());
     let (sender, receiver) = mpsc::unbounded_channel();
     let printer = print(run, names, receiver);
     let execution = Execution {
-        connection,
-        engine,
+        connection: prepared.connection.as_ref(),
+        engine: &prepared.engine,
         credentials: &credentials(inputs),
-        marks,
-        dockerfiles: &project.dockerfiles,
+        marks: &prepared.marks,
+        dockerfiles: &prepared.project.dockerfiles,
         workspace: &run.context.workspace,
         cancelled: run.cancellation.token(),
         progress: sender,
         started: run.started,
     };
     let images = execute(plan, &execution).await;
-    let builder = if connection.is_some() { Builder::BuildKit } else { Builder::Classic };
-    drop(execution);
     // The printer ends when it has told everything.
+    drop(execution);
     let _ = printer.await;
     run.console.end_group();
-    BuildOutcome {
-        started_at,
-        duration: run.started.elapsed(),
-        images,
-        warnings: project.warnings.iter().chain(&plan.warnings).cloned().collect(),
-        engine: facts(engine, builder),
-        cancelled: run.cancellation.is_cancelled(),
-    }
+    images
 }
 
 /// Prints progress as it comes. What it says is the build's, and none of it is a command to the runner.
@@ -204,11 +232,11 @@ fn credentials(inputs: &BuildInputs) -> Credentials {
 }
 
 /// The first build that succeeds after a clear takes its mark away.
-async fn consume(run: &Run, plan: &BuildPlan, outcome: &BuildOutcome, marks: &[Option<ClearMark>], engine: &Engine) {
-    for ((build, image), mark) in plan.builds.iter().zip(&outcome.images).zip(marks) {
+async fn consume(run: &Run, prepared: &Prepared, outcome: &BuildOutcome) {
+    for ((build, image), mark) in prepared.plan.builds.iter().zip(&outcome.images).zip(&prepared.marks) {
         let built = matches!(image.result, ImageResult::Built { .. });
         let (Some(tag), Some(_), true) = (build.target.tags.first(), mark, built) else { continue };
-        if let Err(error) = engine.remove_tombstone(&tag.repository()).await {
+        if let Err(error) = prepared.engine.remove_tombstone(&tag.repository()).await {
             run.console.warning(&format!("the mark of the clear stays: {}", chain(&error)));
         }
     }

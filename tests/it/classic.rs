@@ -55,6 +55,20 @@ on_every_engine!(the_image_is_the_cache_also_after_a_prune, |engine| {
     docker(engine, &["image", "rm", "-f", &tag]);
 });
 
+on_every_engine!(after_a_clear_nothing_is_cached_although_untagged_images_stay, |engine| {
+    let project = stamped();
+    let tag = unique("classic-clear");
+    let build = || action(engine, &project).input("tags", &tag).run().expect_code(0);
+    build();
+    let ran = stamp(engine, &tag);
+    action(engine, &project).input("mode", "clear").input("tags", &tag).run().expect_code(0);
+    let fresh = build();
+    assert_eq!(fresh.cached(), (0, 3), "{}", fresh.stdout);
+    assert_ne!(stamp(engine, &tag), ran);
+    assert_eq!(build().cached(), (3, 3));
+    docker(engine, &["image", "rm", "-f", &tag]);
+});
+
 on_every_engine!(a_missing_source_is_named_and_does_not_switch_the_cache_off, |engine| {
     let project = stamped();
     let tag = unique("classic-missing");

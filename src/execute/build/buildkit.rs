@@ -90,7 +90,7 @@ fn describe(
     ImageOutcome {
         steps: reading.steps(),
         other: reading.operations(),
-        unused_sources: reading.unused_sources(),
+        unused_sources: build.unused_sources.iter().cloned().chain(reading.unused_sources()).collect(),
         fresh_after: with.marks.get(index).cloned().flatten(),
         context_bytes: transferred.bytes(),
         ..blank(build, result)

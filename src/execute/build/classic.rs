@@ -35,7 +35,9 @@ pub(super) async fn build(index: usize, build: &PlannedBuild, with: &Execution<'
         }
     };
     let (cache_from, unused_sources) = present(&build.target, with.engine).await;
-    let request = request(&build.target, upload.dockerfile(), cache_from, with);
+    let mut request = request(&build.target, upload.dockerfile(), cache_from, with);
+    // A clear keeps untagged images that it cannot tell from anybody else's, and this builder would find them.
+    request.no_cache |= with.marks.get(index).is_some_and(Option::is_some);
     let mut reader = Reader::new(&masks);
     let ended = run(index, &request, &upload, &mut reader, with).await;
     let result = match &ended {

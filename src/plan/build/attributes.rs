@@ -8,6 +8,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
+use super::sources;
 use super::{Facts, How, Local, LocalSource, PlanError, Wanted};
 use crate::buildkit::solve::{CacheEntry, Exporter, SolveRequest};
 use crate::inputs::Compression;
@@ -63,7 +64,7 @@ pub(super) fn request(
         frontend,
         attributes: writer.attributes,
         exporter: Some(exporter),
-        cache_imports: target.cache_from.iter().map(cache_import).collect(),
+        cache_imports: sources::served(target, facts).map(cache_import).collect(),
         cache_exports: cache_exports(target),
         entitlements: writer.entitlements,
         internal: false,
@@ -342,6 +343,7 @@ fn key_of(key: &str, path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::path::PathBuf;
 
     use super::super::{Builder, Facts, How, LocalSource, PlanError, Wanted, plan};
@@ -350,8 +352,10 @@ mod tests {
     use crate::inputs::Compression;
     use crate::project::target::{Context, Dockerfile, NamedContext, NoCache, Target};
 
-    const GRAPH: Facts = Facts { containerd_store: false, named_contexts: true, host_gateway: None };
-    const CONTAINERD: Facts = Facts { containerd_store: true, named_contexts: true, host_gateway: None };
+    const GRAPH: Facts =
+        Facts { containerd_store: false, named_contexts: true, local_sources: BTreeSet::new(), host_gateway: None };
+    const CONTAINERD: Facts =
+        Facts { containerd_store: true, named_contexts: true, local_sources: BTreeSet::new(), host_gateway: None };
 
     fn wanted() -> Wanted {
         Wanted { builder: Builder::BuildKit, compression: Compression::Auto, key: "org/repo".to_owned() }

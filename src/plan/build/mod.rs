@@ -4,14 +4,18 @@ mod attributes;
 mod classic;
 mod error;
 mod order;
+mod sources;
 
 pub use error::PlanError;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::buildkit::solve::SolveRequest;
+use crate::image::ImageReference;
 use crate::inputs::Compression;
+use crate::outcome::build::UnusedSource;
 use crate::project::target::Target;
 
 /// What a plan has to know of the engine.
@@ -21,6 +25,8 @@ pub struct Facts {
     pub containerd_store: bool,
     /// Whether the BuildKit of this engine knows named contexts: Docker 23.0 (API 1.42) and newer do.
     pub named_contexts: bool,
+    /// Those of the cache sources that are images of this engine.
+    pub local_sources: BTreeSet<ImageReference>,
     /// The address that `host-gateway` stands for, if the engine told it.
     pub host_gateway: Option<String>,
 }
@@ -61,6 +67,8 @@ pub struct PlannedBuild {
     pub target: Target,
     /// How it is asked for.
     pub how: How,
+    /// Cache sources that are not asked for, because they cannot serve on this engine.
+    pub unused_sources: Vec<UnusedSource>,
     /// Indexes of the builds that must be done before.
     pub after: Vec<usize>,
 }
@@ -128,7 +136,8 @@ pub fn plan(targets: &[Target], wanted: &Wanted, facts: &Facts) -> Result<BuildP
         match how {
             Ok(how) => {
                 let after = order.get(index).cloned().unwrap_or_default();
-                builds.push(PlannedBuild { target: target.clone(), how, after });
+                let unused_sources = sources::unused(target, wanted.builder, facts);
+                builds.push(PlannedBuild { target: target.clone(), how, unused_sources, after });
             }
             Err(problems) => errors.extend(problems),
         }
