@@ -13,6 +13,7 @@
 //! | `clear` | what a clear removes, keeps and proves |
 //! | `faults` | bad input, dead engines, signals |
 //! | `transport` | the ways to an engine's BuildKit, its going away |
+//! | `ssh` | keys and agents in builds |
 //! | `engine` | the engine API module on its own |
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
@@ -26,4 +27,5 @@ mod compose;
 mod context;
 mod engine;
 mod faults;
+mod ssh;
 mod transport;

@@ -13,7 +13,7 @@ mod ssh;
 
 pub use auth::Credentials;
 pub use secrets::Secrets;
-pub use ssh::{SshAgents, SshError};
+pub use ssh::{KeyError, SshAgents, SshError};
 
 use bollard_buildkit_proto::health::health_server::HealthServer;
 use bollard_buildkit_proto::moby::buildkit::secrets::v1::secrets_server::SecretsServer;

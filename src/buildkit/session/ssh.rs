@@ -1,11 +1,20 @@
-//! SSH: forwards an agent for `RUN --mount=type=ssh` (`moby.sshforward.v1.SSH`), as a read-only agent.
+//! SSH: an agent for `RUN --mount=type=ssh` (`moby.sshforward.v1.SSH`), as a read-only agent.
 //!
 //! A build may list keys and sign with them. Everything else an agent can do (add, remove, lock, extensions) is
 //! answered with a failure, as `sshprovider.readOnlyAgent` does upstream.
 
+mod error;
+mod file;
+mod key;
+mod keyring;
+mod wire;
+
 use std::collections::BTreeMap;
-use std::io;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bollard_buildkit_proto::moby::sshforward::v1::ssh_server::Ssh;
 use bollard_buildkit_proto::moby::sshforward::v1::{BytesMessage, CheckAgentRequest, CheckAgentResponse};
@@ -16,6 +25,10 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming, async_trait};
 
+pub use error::{KeyError, SshError};
+
+use self::keyring::Keyring;
+use self::wire::{checked_length, take_message};
 use crate::project::target::SshSource;
 
 pub(super) const METHODS: [&str; 2] = ["/moby.sshforward.v1.SSH/CheckAgent", "/moby.sshforward.v1.SSH/ForwardAgent"];
@@ -28,72 +41,65 @@ const DEFAULT_ID: &str = "default";
 const REQUEST_IDENTITIES: u8 = 11;
 const SIGN_REQUEST: u8 = 13;
 const FAILURE: [u8; 5] = [0, 0, 0, 1, 5];
-/// OpenSSH's own limit for a message, in bytes.
-const MAX_MESSAGE: usize = 256 << 10;
+/// Upstream reads as much of a key file.
+const MAX_KEY_FILE: u64 = 100 << 10;
 
 /// Agents that a build may use, by id.
 #[derive(Debug, Default)]
 pub struct SshAgents {
-    sockets: BTreeMap<String, PathBuf>,
+    agents: BTreeMap<String, Agent>,
 }
 
-/// Why an SSH source cannot be offered.
-#[derive(Debug, thiserror::Error)]
-pub enum SshError {
-    /// Nothing there.
-    #[error("use the ssh source '{id}': read {}", path.display())]
-    Missing {
-        /// The source's id.
-        id: String,
-        /// The path.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A key file, or several paths.
-    #[error("use the ssh source '{id}': {} is not the socket of an SSH agent", path.display())]
-    NotASocket {
-        /// The source's id.
-        id: String,
-        /// The path.
-        path: PathBuf,
-    },
-}
-
-impl SshError {
-    /// What to do about it.
-    pub fn help(&self) -> &'static str {
-        "start an ssh-agent, add the key to it, and give its socket: `ssh: default=$SSH_AUTH_SOCK`"
-    }
+#[derive(Debug, Clone)]
+enum Agent {
+    /// Somebody else's.
+    Socket(PathBuf),
+    /// Our own.
+    Keys(Arc<Keyring>),
 }
 
 impl SshAgents {
-    /// Agents for a build; the sockets must exist now.
+    /// Agents for a build; sockets must exist now, and keys are read now.
+    ///
+    /// # Errors
+    /// The first source that cannot be used.
     pub fn new(sources: &[SshSource]) -> Result<Self, SshError> {
-        let mut sockets = BTreeMap::new();
+        let mut paths: BTreeMap<&str, Vec<&Path>> = BTreeMap::new();
         for source in sources {
-            for path in &source.paths {
-                let id = || source.id.clone();
-                let metadata = std::fs::metadata(path).map_err(|error| SshError::Missing {
-                    id: id(),
-                    path: path.clone(),
-                    source: error,
-                })?;
-                if !std::os::unix::fs::FileTypeExt::is_socket(&metadata.file_type()) || sockets.contains_key(&source.id)
-                {
-                    return Err(SshError::NotASocket { id: id(), path: path.clone() });
-                }
-                sockets.insert(source.id.clone(), path.clone());
-            }
+            paths.entry(&source.id).or_default().extend(source.paths.iter().map(PathBuf::as_path));
         }
-        Ok(Self { sockets })
+        let agents = paths.into_iter().map(|(id, paths)| Ok((id.to_owned(), agent(id, &paths)?)));
+        Ok(Self { agents: agents.collect::<Result<_, _>>()? })
     }
 
-    fn find(&self, id: &str) -> Result<&PathBuf, Status> {
+    fn find(&self, id: &str) -> Result<&Agent, Status> {
         let id = if id.is_empty() { DEFAULT_ID } else { id };
-        self.sockets.get(id).ok_or_else(|| Status::not_found(format!("unset ssh forward key {id}")))
+        self.agents.get(id).ok_or_else(|| Status::not_found(format!("unset ssh forward key {id}")))
     }
+}
+
+fn agent(id: &str, paths: &[&Path]) -> Result<Agent, SshError> {
+    let mut keys = Keyring::default();
+    for path in paths {
+        let missing = |source| SshError::Missing { id: id.to_owned(), path: path.to_path_buf(), source };
+        let kind = std::fs::metadata(path).map_err(missing)?.file_type();
+        if kind.is_socket() {
+            return match paths {
+                [only] => Ok(Agent::Socket(only.to_path_buf())),
+                _ => Err(SshError::Mixed { id: id.to_owned() }),
+            };
+        }
+        if !kind.is_file() {
+            return Err(SshError::Neither { id: id.to_owned(), path: path.to_path_buf() });
+        }
+        let mut content = Vec::new();
+        File::open(path).and_then(|file| file.take(MAX_KEY_FILE).read_to_end(&mut content)).map_err(missing)?;
+        let key = file::parse(&content);
+        let key = key.map_err(|source| SshError::Key { id: id.to_owned(), path: path.to_path_buf(), source })?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        keys.add(name.into_owned(), key);
+    }
+    Ok(Agent::Keys(Arc::new(keys)))
 }
 
 #[async_trait]
@@ -110,10 +116,12 @@ impl Ssh for SshAgents {
         request: Request<Streaming<BytesMessage>>,
     ) -> Result<Response<Self::ForwardAgentStream>, Status> {
         let id = request.metadata().get(KEY_SSH_ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
-        let path = self.find(id)?;
-        let agent = UnixStream::connect(path)
-            .await
-            .map_err(|error| Status::unavailable(format!("connect to the SSH agent at {}: {error}", path.display())))?;
+        let agent = match self.find(id)? {
+            Agent::Socket(path) => Line::Socket(UnixStream::connect(path).await.map_err(|error| {
+                Status::unavailable(format!("connect to the SSH agent at {}: {error}", path.display()))
+            })?),
+            Agent::Keys(keys) => Line::Keys(Arc::clone(keys)),
+        };
         let (answers, receiver) = mpsc::channel(4);
         let requests = request.into_inner();
         tokio::spawn(async move {
@@ -125,9 +133,24 @@ impl Ssh for SshAgents {
     }
 }
 
+/// A line to an agent.
+enum Line {
+    Socket(UnixStream),
+    Keys(Arc<Keyring>),
+}
+
+impl Line {
+    async fn ask(&mut self, request: &[u8]) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Socket(agent) => ask(agent, request).await,
+            Self::Keys(keys) => Ok(keys.answer(request)),
+        }
+    }
+}
+
 /// Hands whole messages to the agent, one at a time: the protocol is strictly request and answer.
 async fn forward(
-    mut agent: UnixStream,
+    mut agent: Line,
     mut requests: Streaming<BytesMessage>,
     answers: &mpsc::Sender<Result<BytesMessage, Status>>,
 ) -> io::Result<()> {
@@ -136,7 +159,7 @@ async fn forward(
         pending.extend_from_slice(&message.data);
         while let Some(request) = take_message(&mut pending)? {
             let answer = match request.get(4) {
-                Some(&(REQUEST_IDENTITIES | SIGN_REQUEST)) => ask(&mut agent, &request).await?,
+                Some(&(REQUEST_IDENTITIES | SIGN_REQUEST)) => agent.ask(&request).await?,
                 _ => FAILURE.to_vec(),
             };
             if answers.send(Ok(BytesMessage { data: answer })).await.is_err() {
@@ -157,59 +180,38 @@ async fn ask(agent: &mut UnixStream, request: &[u8]) -> io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-/// The first whole message, with its length, out of what arrived so far.
-fn take_message(pending: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
-    let Some(length) = pending.first_chunk::<4>() else { return Ok(None) };
-    let total = checked_length(u32::from_be_bytes(*length))?.saturating_add(4);
-    if pending.len() < total {
-        return Ok(None);
-    }
-    let rest = pending.split_off(total);
-    Ok(Some(std::mem::replace(pending, rest)))
-}
-
-fn checked_length(length: u32) -> io::Result<usize> {
-    let size = usize::try_from(length).unwrap_or(usize::MAX);
-    if size == 0 || size > MAX_MESSAGE {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a message of {length} bytes")));
-    }
-    Ok(size)
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixListener;
+    use std::path::Path;
 
-    use super::{MAX_MESSAGE, SshAgents, SshError, take_message};
+    use super::{Agent, KeyError, SshAgents, SshError};
     use crate::project::target::SshSource;
 
-    fn source(path: &std::path::Path) -> SshSource {
-        SshSource { id: "default".to_owned(), paths: vec![path.to_owned()] }
+    fn source(paths: &[&Path]) -> SshSource {
+        SshSource { id: "default".to_owned(), paths: paths.iter().map(|path| path.to_path_buf()).collect() }
     }
 
     #[test]
-    fn only_sockets_are_agents() {
+    fn a_source_is_an_agent_or_keys() {
         let directory = tempfile::tempdir().unwrap();
-        let socket = directory.path().join("agent");
+        let at = |name: &str| directory.path().join(name);
+        let (socket, key, encrypted) = (at("agent"), at("id_ed25519"), at("encrypted"));
         let _listener = UnixListener::bind(&socket).unwrap();
-        let file = directory.path().join("id_ed25519");
-        std::fs::write(&file, "key").unwrap();
-        assert!(SshAgents::new(&[source(&socket)]).is_ok());
-        assert!(matches!(SshAgents::new(&[source(&file)]), Err(SshError::NotASocket { .. })));
-        assert!(matches!(SshAgents::new(&[source(&directory.path().join("no"))]), Err(SshError::Missing { .. })));
-    }
-
-    #[test]
-    fn messages_are_whole_however_they_arrive() {
-        let mut pending = vec![0, 0, 0];
-        assert!(take_message(&mut pending).unwrap().is_none());
-        pending.extend([2, 11]);
-        assert!(take_message(&mut pending).unwrap().is_none());
-        pending.extend([7, 0, 0, 0, 1, 13]);
-        assert_eq!(take_message(&mut pending).unwrap(), Some(vec![0, 0, 0, 2, 11, 7]));
-        assert_eq!(take_message(&mut pending).unwrap(), Some(vec![0, 0, 0, 1, 13]));
-        assert!(pending.is_empty());
-        let too_long = u32::try_from(MAX_MESSAGE + 1).unwrap().to_be_bytes().to_vec();
-        assert!(take_message(&mut too_long.clone()).is_err() && take_message(&mut vec![0; 4]).is_err());
+        std::fs::write(&key, include_bytes!("ssh/testdata/ed25519.key")).unwrap();
+        std::fs::write(&encrypted, include_bytes!("ssh/testdata/encrypted.key")).unwrap();
+        let agents = |paths: &[&Path]| SshAgents::new(&[source(paths)]);
+        let found = |paths: &[&Path]| agents(paths).unwrap().find("").unwrap().clone();
+        assert!(matches!(found(&[&socket]), Agent::Socket(_)));
+        assert!(matches!(found(&[&key, &key]), Agent::Keys(_)));
+        assert!(agents(&[&key]).unwrap().find("other").is_err());
+        assert!(matches!(agents(&[&socket, &key]), Err(SshError::Mixed { .. })));
+        assert!(matches!(agents(&[&key, &socket]), Err(SshError::Mixed { .. })));
+        assert!(matches!(SshAgents::new(&[source(&[&key]), source(&[&socket])]), Err(SshError::Mixed { .. })));
+        assert!(matches!(agents(&[directory.path()]), Err(SshError::Neither { .. })));
+        assert!(matches!(agents(&[&at("no")]), Err(SshError::Missing { .. })));
+        let error = agents(&[&encrypted]).unwrap_err();
+        assert!(matches!(error, SshError::Key { source: KeyError::Encrypted, .. }));
+        assert!(error.help().contains("passphrase"));
     }
 }
