@@ -27,11 +27,15 @@ need_compiler() {
     need_package cc gcc libc6-dev
 }
 
-# need_cargo_tool NAME VERSION
+# need_cargo_tool NAME VERSION [CARGO-INSTALL-OPTION…]. Compiled without optimisation: on two
+# processors the optimised ones take several times as long to compile as they then run.
 need_cargo_tool() {
-    if ! command -v "$1" >/dev/null; then
-        log "compiling $1 $2, once …"
-        cargo install --quiet --locked --root "$CACHE_HOME/tools" --version "$2" "$1" >&2
+    local name=$1 version=$2
+    shift 2
+    if ! command -v "$name" >/dev/null; then
+        log "compiling $name $version, once …"
+        CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug \
+            --root "$CACHE_HOME/tools" --version "$version" "$@" "$name" >&2
     fi
 }
 
