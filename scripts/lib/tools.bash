@@ -19,7 +19,7 @@ need_package() {
     fi
     log "installing $* with apt: this machine has no '$tool'"
     apt-get --quiet=2 update >&2
-    DEBIAN_FRONTEND=noninteractive apt-get --quiet=2 --yes install --no-install-recommends "$@" >&2
+    DEBIAN_FRONTEND=noninteractive apt-get --quiet=2 --yes install --no-install-recommends "$@" >/dev/null
 }
 
 need_compiler() {
