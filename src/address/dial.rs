@@ -100,10 +100,22 @@ pub enum DialError {
 /// # Errors
 /// [`DialError`], by the way in which it failed.
 pub async fn dial(address: &Address) -> Result<ByteStream, DialError> {
+    dial_for(address, &[]).await
+}
+
+/// [`dial`] for HTTP/2 from the first byte: a TLS server must be told so, or it expects HTTP/1 (ALPN, RFC 7301).
+///
+/// # Errors
+/// As [`dial`].
+pub async fn dial_http2(address: &Address) -> Result<ByteStream, DialError> {
+    dial_for(address, &[b"h2"]).await
+}
+
+async fn dial_for(address: &Address, protocols: &[&[u8]]) -> Result<ByteStream, DialError> {
     let opening = async {
         match address {
             Address::Unix(path) => dial_unix(address, path).await,
-            Address::Tcp { host, port, tls } => dial_tcp(address, host, *port, tls.as_ref()).await,
+            Address::Tcp { host, port, tls } => dial_tcp(address, host, *port, tls.as_ref(), protocols).await,
         }
     };
     tokio::time::timeout(CONNECT_TIMEOUT, opening)
@@ -129,7 +141,13 @@ fn unix_error(address: &Address, path: &Path, source: io::Error) -> DialError {
     }
 }
 
-async fn dial_tcp(address: &Address, host: &str, port: u16, tls: Option<&TlsFiles>) -> Result<ByteStream, DialError> {
+async fn dial_tcp(
+    address: &Address,
+    host: &str,
+    port: u16,
+    tls: Option<&TlsFiles>,
+    protocols: &[&[u8]],
+) -> Result<ByteStream, DialError> {
     let stream = TcpStream::connect((host, port)).await.map_err(|source| match source.kind() {
         io::ErrorKind::ConnectionRefused => DialError::Refused { address: address.to_string(), source },
         _ => DialError::Network { address: address.to_string(), source },
@@ -139,7 +157,9 @@ async fn dial_tcp(address: &Address, host: &str, port: u16, tls: Option<&TlsFile
     let Some(files) = tls else { return Ok(Box::new(stream)) };
     let name = ServerName::try_from(host.to_owned())
         .map_err(|error| DialError::Tls { address: address.to_string(), source: io::Error::other(error) })?;
-    let stream = TlsConnector::from(Arc::new(files.client_config()?))
+    let mut config = files.client_config()?;
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    let stream = TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await
         .map_err(|source| DialError::Tls { address: address.to_string(), source })?;

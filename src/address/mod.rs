@@ -5,7 +5,7 @@ mod dial;
 use std::fmt;
 use std::path::PathBuf;
 
-pub use dial::{ByteStream, DialError, Duplex, dial};
+pub use dial::{ByteStream, DialError, Duplex, dial, dial_http2};
 
 /// The socket that the runner mounts into every container action, and Docker's own default.
 pub const DEFAULT_SOCKET: &str = "/var/run/docker.sock";

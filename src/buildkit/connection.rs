@@ -15,7 +15,7 @@ use tonic::transport::{Channel, Uri};
 
 use super::error::BuildKitError;
 use super::stream::SessionStream;
-use crate::address::{Address, ByteStream, dial};
+use crate::address::{Address, ByteStream, dial, dial_http2};
 
 /// Flow-control windows. The default of 64 KiB would make every context wait for round trips.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -98,10 +98,9 @@ impl Connection {
 }
 
 async fn raw_stream(address: &Address, transport: Transport) -> Result<SessionStream, BuildKitError> {
-    let stream = dial(address).await?;
     match transport {
-        Transport::Direct => Ok(SessionStream::new(stream)),
-        Transport::Upgrade => upgrade(address, stream, "/grpc", &[]).await,
+        Transport::Direct => Ok(SessionStream::new(dial_http2(address).await?)),
+        Transport::Upgrade => upgrade(address, dial(address).await?, "/grpc", &[]).await,
     }
 }
 

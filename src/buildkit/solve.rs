@@ -206,8 +206,10 @@ fn failure(status: &Status, masks: &Masks) -> SolveError {
     let message = masks.apply(status.message()).into_owned();
     let transport = std::error::Error::source(status).is_some();
     match status.code() {
-        Code::Unavailable => SolveError::Disconnected { message },
-        Code::Unknown | Code::Internal | Code::Cancelled if transport || message.contains("transport error") => {
+        // A builder can pass such a code on from a registry: only a broken connection has a source on this side.
+        Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled
+            if transport || message.contains("transport error") =>
+        {
             SolveError::Disconnected { message }
         }
         _ => SolveError::Failed { message },

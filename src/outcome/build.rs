@@ -233,8 +233,8 @@ pub struct UnusedSource {
 /// The mark that a clear left for the next build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClearMark {
-    /// When it was cleared.
-    pub cleared_at: DateTime<Utc>,
+    /// When it was cleared; absent if the mark cannot be read.
+    pub cleared_at: Option<DateTime<Utc>>,
     /// The URL of the run that did it, if it ran on GitHub.
     pub run_url: Option<String>,
     /// Whether the builder's records were removed as well.

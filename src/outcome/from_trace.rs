@@ -63,7 +63,7 @@ impl Reading<'_> {
 
     /// Why it failed. `message` is the builder's answer to the solve.
     pub fn failure(&self, message: &str) -> Failure {
-        let failed = self.trace.failed();
+        let failed = self.trace.failed(message);
         let step = failed.filter(|vertex| matches!(vertex.kind, Kind::Step(_)));
         let mut log_tail = failed.map(|vertex| vertex.tail.clone()).unwrap_or_default();
         let surplus = log_tail.len().saturating_sub(SHOWN_LINES);

@@ -186,7 +186,7 @@ fn wait_for_each_other(targets: &mut [Target], dockerfiles: &[Option<Parsed>]) {
         .collect();
     for (target, parsed) in targets.iter_mut().zip(dockerfiles) {
         let Some(parsed) = parsed else { continue };
-        let references = parsed.image_references(&target.build_args);
+        let references = parsed.image_references(target.stage.as_deref(), &target.build_args);
         let needed = references.iter().filter_map(|reference| {
             let reference: crate::image::ImageReference = reference.parse().ok()?;
             let owner = owners.iter().find(|(tag, _)| *tag == reference.canonical())?;

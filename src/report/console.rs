@@ -107,14 +107,14 @@ fn unused_sources(image: &ImageOutcome) -> impl Iterator<Item = String> {
 
 fn freshness(image: &ImageOutcome, mark: &ClearMark) -> String {
     let image_name = name(&image.name);
-    let when = mark.cleared_at.format("%Y-%m-%d %H:%M UTC");
+    let when = headline::when(mark);
     let by = mark.run_url.as_deref().map(|url| format!(" by {}", line(url))).unwrap_or_default();
     let tally = Tally::of_image(image);
     if tally.cached > 0 {
         let cached = headline::cached(tally);
-        return format!("warning: {image_name} is not a fresh build, although it was cleared at {when}{by}: {cached}");
+        return format!("warning: {image_name} is not a fresh build, although it was cleared {when}{by}: {cached}");
     }
-    format!("note: {image_name} is a fresh build: cleared at {when}{by}")
+    format!("note: {image_name} is a fresh build: cleared {when}{by}")
 }
 
 fn label(item: &ItemOutcome) -> String {

@@ -219,7 +219,7 @@ pub(crate) fn cancelled() -> BuildOutcome {
 
 fn mark() -> ClearMark {
     ClearMark {
-        cleared_at: noon() - chrono::TimeDelta::minutes(42),
+        cleared_at: Some(noon() - chrono::TimeDelta::minutes(42)),
         run_url: Some("https://github.com/example/watchparty/actions/runs/4711".into()),
         builder_cleared: true,
     }

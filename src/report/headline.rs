@@ -1,5 +1,6 @@
 //! The one sentence that a person reads first, in words that the summary and the log share.
 
+use crate::outcome::build::ClearMark;
 use crate::outcome::build::{BuildOutcome, CacheSource, ImageOutcome, ImageResult};
 use crate::outcome::clear::ClearOutcome;
 use crate::report::clear_tally::ClearTally;
@@ -94,6 +95,14 @@ fn failed_step(image: &ImageOutcome, name: impl Fn(&str) -> String) -> String {
             step + &code
         }
         ImageResult::Built { .. } | ImageResult::Cancelled | ImageResult::Skipped { .. } => String::new(),
+    }
+}
+
+/// `at 2026-03-14 11:18 UTC`, as far as it is known.
+pub(super) fn when(mark: &ClearMark) -> String {
+    match mark.cleared_at {
+        Some(time) => time.format("at %Y-%m-%d %H:%M UTC").to_string(),
+        None => "at a time that its mark does not tell".to_owned(),
     }
 }
 

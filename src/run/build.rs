@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::Run;
 use super::engine::{builder, buildkit, facts};
+use super::{Run, secrets};
+use crate::buildkit::mask::Masks;
 use crate::buildkit::session::Credentials;
 use crate::buildkit::{BuildKitError, Connection, workers};
 use crate::engine::{Engine, ImageStore, Mark};
@@ -15,13 +16,13 @@ use crate::error::chain;
 use crate::execute::build::{Execution, Progress, execute};
 use crate::image::ImageReference;
 use crate::inputs::{BuildInputs, Source};
-use crate::outcome::build::{BuildOutcome, ClearMark, ImageOutcome, ImageResult};
+use crate::outcome::build::{BuildOutcome, ClearMark, EngineFacts, ImageOutcome, ImageResult};
 use crate::plan::build::{BuildPlan, Builder, Facts, Wanted, plan};
-use crate::project::target::CacheSource;
+use crate::project::target::{CacheSource, Target};
 use crate::project::{Project, Request, resolve};
 use crate::registry::Login;
 use crate::report::progress::{self, Colour};
-use crate::runner::{ExitCode, Mode};
+use crate::runner::{ExitCode, Mode, Signal};
 
 /// Everything that is known before the first image is built.
 struct Prepared {
@@ -30,6 +31,8 @@ struct Prepared {
     engine: Engine,
     /// Absent where the classic builder is used.
     connection: Option<Connection>,
+    /// What must not be shown of each build.
+    masks: Vec<Masks>,
     /// The mark of a clear for each build.
     marks: Vec<Option<ClearMark>>,
 }
@@ -37,9 +40,10 @@ struct Prepared {
 /// Builds what the inputs ask for.
 pub(super) async fn build(run: &Run, inputs: &BuildInputs) -> ExitCode {
     let started_at = Utc::now();
-    let prepared = match prepare(run, inputs).await {
-        Ok(prepared) => prepared,
-        Err(code) => return code,
+    let prepared = match run.cancellation.token().run_until_cancelled(prepare(run, inputs)).await {
+        Some(Ok(prepared)) => prepared,
+        Some(Err(code)) => return code,
+        None => return cancelled_early(run, inputs, started_at),
     };
     let images = carry_out(run, inputs, &prepared).await;
     let Prepared { project, plan, engine, .. } = &prepared;
@@ -56,12 +60,27 @@ pub(super) async fn build(run: &Run, inputs: &BuildInputs) -> ExitCode {
     exit_code(run, &outcome)
 }
 
+/// A run that was stopped before anything was built says so all the same.
+fn cancelled_early(run: &Run, inputs: &BuildInputs, started_at: DateTime<Utc>) -> ExitCode {
+    let outcome = BuildOutcome {
+        started_at,
+        duration: run.started.elapsed(),
+        images: Vec::new(),
+        warnings: Vec::new(),
+        engine: EngineFacts::default(),
+        cancelled: true,
+    };
+    run.report_build(&outcome, &inputs.common);
+    run.cancellation.signal().map_or(ExitCode::BuildFailed, Signal::exit_code)
+}
+
 /// Finds out what to build and with what, and plans it. What is wrong has been said when this fails.
 async fn prepare(run: &Run, inputs: &BuildInputs) -> Result<Prepared, ExitCode> {
     // The engine knows the workspace's name on the host, which is why it is asked first; that it is not there is said
     // after what is wrong with the project, which can be mended without one.
     let engine = run.engine().await;
-    let project = project(run, inputs, engine.as_ref().ok()).await?;
+    let mut project = project(run, inputs, engine.as_ref().ok()).await?;
+    let masks: Vec<Masks> = project.targets.iter().map(|target| secrets::mask(&run.console, target)).collect();
     let engine = engine.map_err(|error| run.no_engine(&error))?;
     let wanted = Wanted {
         builder: builder(inputs.common.builder, &engine),
@@ -69,14 +88,20 @@ async fn prepare(run: &Run, inputs: &BuildInputs) -> Result<Prepared, ExitCode> 
         key: run.context.repository.clone().unwrap_or_default(),
     };
     let connection = connection(wanted.builder, &engine).await.map_err(|error| run.no_buildkit(&error))?;
+    let marks = marks(&project.targets, &engine).await;
+    // The first build after a clear is offered no records, from wherever they might come.
+    for (target, mark) in project.targets.iter_mut().zip(&marks) {
+        if mark.is_some() {
+            target.cache_from.clear();
+        }
+    }
     let facts = engine_facts(&project, &engine, connection.as_ref()).await;
     let plan = plan(&project.targets, &wanted, &facts).map_err(|errors| {
         errors.iter().for_each(|error| run.explain(&error.to_string(), error.help()));
         ExitCode::BadInputs
     })?;
     project.warnings.iter().chain(&plan.warnings).for_each(|warning| run.console.warning(warning));
-    let marks = marks(&plan, &engine).await;
-    Ok(Prepared { project, plan, engine, connection, marks })
+    Ok(Prepared { project, plan, engine, connection, masks, marks })
 }
 
 impl Prepared {
@@ -130,10 +155,12 @@ async fn engine_facts(project: &Project, engine: &Engine, connection: Option<&Co
         Some(connection) => workers::host_gateway(connection).await.ok().flatten(),
         None => None,
     };
+    let api = (engine.info().api_version.major, engine.info().api_version.minor);
     Facts {
         containerd_store: engine.info().store == ImageStore::Containerd,
         local_sources: local_sources(project, engine).await,
-        named_contexts: (engine.info().api_version.major, engine.info().api_version.minor) >= (1, 42),
+        named_contexts: api >= (1, 42),
+        run_limits: api >= (1, 42),
         host_gateway,
     }
 }
@@ -157,19 +184,17 @@ async fn local_sources(project: &Project, engine: &Engine) -> BTreeSet<ImageRefe
 }
 
 /// The mark of a clear for each build, by the repository of its first tag.
-async fn marks(plan: &BuildPlan, engine: &Engine) -> Vec<Option<ClearMark>> {
-    let looked_up = plan.builds.iter().map(|build| async {
-        let repository = build.target.tags.first()?.repository();
+async fn marks(targets: &[Target], engine: &Engine) -> Vec<Option<ClearMark>> {
+    let looked_up = targets.iter().map(|target| async {
+        let repository = target.tags.first()?.repository();
         match engine.tombstone(&repository).await {
             Ok(Some(Mark::Known(tombstone))) => Some(ClearMark {
-                cleared_at: tombstone.cleared_at,
+                cleared_at: Some(tombstone.cleared_at),
                 run_url: tombstone.run_url,
                 builder_cleared: tombstone.builder_cleared,
             }),
             // That it was cleared is certain; when, and by whom, nobody can say.
-            Ok(Some(Mark::Unknown)) => {
-                Some(ClearMark { cleared_at: DateTime::UNIX_EPOCH, run_url: None, builder_cleared: false })
-            }
+            Ok(Some(Mark::Unknown)) => Some(ClearMark { cleared_at: None, run_url: None, builder_cleared: false }),
             Ok(None) => None,
             Err(error) => {
                 tracing::debug!(error = chain(&error), "could not look for the mark of a clear");
@@ -192,6 +217,7 @@ async fn carry_out(run: &Run, inputs: &BuildInputs, prepared: &Prepared) -> Vec<
         connection: prepared.connection.as_ref(),
         engine: &prepared.engine,
         credentials: &credentials(inputs),
+        masks: &prepared.masks,
         marks: &prepared.marks,
         dockerfiles: &prepared.project.dockerfiles,
         workspace: &run.context.workspace,
@@ -231,12 +257,15 @@ fn credentials(inputs: &BuildInputs) -> Credentials {
     Credentials::new(logins)
 }
 
-/// The first build that succeeds after a clear takes its mark away.
+/// The first build that succeeds after a clear takes its mark away: when every image of the repository was built.
 async fn consume(run: &Run, prepared: &Prepared, outcome: &BuildOutcome) {
+    let mut built: BTreeMap<String, bool> = BTreeMap::new();
     for ((build, image), mark) in prepared.plan.builds.iter().zip(&outcome.images).zip(&prepared.marks) {
-        let built = matches!(image.result, ImageResult::Built { .. });
-        let (Some(tag), Some(_), true) = (build.target.tags.first(), mark, built) else { continue };
-        if let Err(error) = prepared.engine.remove_tombstone(&tag.repository()).await {
+        let (Some(tag), Some(_)) = (build.target.tags.first(), mark) else { continue };
+        *built.entry(tag.repository()).or_insert(true) &= matches!(image.result, ImageResult::Built { .. });
+    }
+    for (repository, _) in built.into_iter().filter(|(_, built)| *built) {
+        if let Err(error) = prepared.engine.remove_tombstone(&repository).await {
             run.console.warning(&format!("the mark of the clear stays: {}", chain(&error)));
         }
     }

@@ -4,13 +4,19 @@ mod build;
 mod clear;
 mod engine;
 mod report;
+mod secrets;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::inputs::{Inputs, RawInputs, cli, parse};
-use crate::runner::{Annotation, Cancellation, Console, Context, Environment, ExitCode, FileCommands, Level, mask};
+use crate::runner::{
+    Annotation, Cancellation, Console, Context, Environment, ExitCode, FileCommands, Level, Signal, mask,
+};
+
+/// How long an orderly end may take after a signal.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where a run gets everything from.
 #[derive(Debug)]
@@ -76,10 +82,25 @@ impl Run {
             Err(code) => return code,
         };
         warnings.iter().for_each(|warning| self.console.warning(warning));
-        match inputs {
-            Inputs::Build(inputs) => build::build(self, &inputs).await,
-            Inputs::Clear(inputs) => clear::clear(self, &inputs).await,
+        let stages = async {
+            match inputs {
+                Inputs::Build(inputs) => build::build(self, &inputs).await,
+                Inputs::Clear(inputs) => clear::clear(self, &inputs).await,
+            }
+        };
+        tokio::select! {
+            code = stages => code,
+            code = self.out_of_patience() => code,
         }
+    }
+
+    /// Every stage ends by itself when it is cancelled. An engine that does not answer must not keep it from that: the
+    /// runner kills what is still there after ten seconds.
+    async fn out_of_patience(&self) -> ExitCode {
+        self.cancellation.cancelled().await;
+        tokio::time::sleep(PATIENCE).await;
+        self.console.error("cancelled while the engine did not answer: what was begun may be half done");
+        self.cancellation.signal().map_or(ExitCode::BuildFailed, Signal::exit_code)
     }
 
     /// The inputs, with everything secret in them masked before anything else is said.

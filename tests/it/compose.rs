@@ -81,3 +81,27 @@ on_every_engine!(a_failure_is_one_services_and_what_builds_on_it_is_skipped, |en
     assert_eq!((result(0).as_str(), result(1).as_str(), result(2).as_str()), ("skipped", "failed", "built"));
     docker(engine, &["image", "rm", "-f", &format!("{name}-other")]);
 });
+
+on_every_engine!(services_that_share_their_steps_are_counted_right, |engine| {
+    let name = unique("shared").to_lowercase();
+    let service = |name: &str| format!("  {name}:\n    build: .\n");
+    let project = Project::new(&[
+        ("compose.yaml", &format!("services:\n{}{}{}", service("web"), service("worker"), service("third"))),
+        ("Dockerfile", "FROM busybox:1.36\nCOPY marker /marker\nRUN cat /marker > /a\nRUN cat /a > /b\n"),
+    ]);
+    project.write("marker", unique("marker"));
+    let build = || {
+        Action::new(engine, project.path())
+            .input("compose-file", "compose.yaml")
+            .variable("COMPOSE_PROJECT_NAME", &name)
+            .run()
+            .expect_code(0)
+    };
+    let cold = build();
+    assert_eq!(cold.cached(), (0, 9), "{}", cold.summary);
+    let warm = build();
+    assert_eq!(warm.cached(), (9, 9), "{}", warm.summary);
+    for service in ["web", "worker", "third"] {
+        docker(engine, &["image", "rm", "-f", &format!("{name}-{service}")]);
+    }
+});

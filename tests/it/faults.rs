@@ -133,6 +133,26 @@ fn running(command: &str) -> bool {
     })
 }
 
+#[test]
+fn a_signal_ends_a_run_whose_engine_does_not_answer() {
+    let project = project();
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("silent.sock");
+    // It accepts, and never says a word.
+    let _listener = UnixListener::bind(&socket).unwrap();
+    for mode in ["build", "clear"] {
+        let engine = at(&format!("unix://{}", socket.display()));
+        let action = Action::new(&engine, project.path()).input("mode", mode).input("tags", "x");
+        let child = action.start();
+        std::thread::sleep(Duration::from_secs(1));
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
+        let sent = Instant::now();
+        let output = child.wait_with_output().unwrap();
+        assert!(sent.elapsed() < Duration::from_secs(7), "{mode}: {:?}", sent.elapsed());
+        action.finish(&output).expect_code(143);
+    }
+}
+
 on_every_engine!(an_interrupt_ends_the_build_everywhere, |engine| {
     signalled(engine, rustix::process::Signal::INT, 130);
 });

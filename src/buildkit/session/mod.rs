@@ -12,8 +12,10 @@ mod secrets;
 mod ssh;
 
 pub use auth::Credentials;
-pub use secrets::Secrets;
+pub use secrets::{MAX_SECRET, Secrets};
 pub use ssh::{KeyError, SshAgents, SshError};
+
+use std::convert::Infallible;
 
 use bollard_buildkit_proto::health::health_server::HealthServer;
 use bollard_buildkit_proto::moby::buildkit::secrets::v1::secrets_server::SecretsServer;
@@ -21,6 +23,9 @@ use bollard_buildkit_proto::moby::filesync::v1::auth_server::AuthServer;
 use bollard_buildkit_proto::moby::filesync::v1::file_sync_server::FileSyncServer;
 use bollard_buildkit_proto::moby::sshforward::v1::ssh_server::SshServer;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::body::Body;
+use tonic::codegen::{Service, http};
+use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
@@ -49,26 +54,38 @@ impl Services {
 
     /// Offers build contexts and Dockerfiles.
     #[must_use]
-    pub fn with_files(mut self, files: FileSyncService) -> Self {
+    pub fn with_files(self, files: FileSyncService) -> Self {
         let server = FileSyncServer::new(files).max_decoding_message_size(MAX_MESSAGE);
-        self.routes = self.routes.add_service(server.max_encoding_message_size(MAX_MESSAGE));
-        self.methods.push("/moby.filesync.v1.FileSync/DiffCopy");
-        self
+        self.with(server.max_encoding_message_size(MAX_MESSAGE), &filesync::METHODS)
     }
 
     /// Offers secrets.
     #[must_use]
-    pub fn with_secrets(mut self, secrets: Secrets) -> Self {
-        self.routes = self.routes.add_service(SecretsServer::new(secrets));
-        self.methods.push("/moby.buildkit.secrets.v1.Secrets/GetSecret");
-        self
+    pub fn with_secrets(self, secrets: Secrets) -> Self {
+        self.with(SecretsServer::new(secrets), &secrets::METHODS)
     }
 
     /// Offers SSH agents.
     #[must_use]
-    pub fn with_ssh(mut self, agents: SshAgents) -> Self {
-        self.routes = self.routes.add_service(SshServer::new(agents));
-        self.methods.extend(ssh::METHODS);
+    pub fn with_ssh(self, agents: SshAgents) -> Self {
+        self.with(SshServer::new(agents), &ssh::METHODS)
+    }
+
+    /// Offers any other service, with the methods of it that the builder may call: a content store, for example, out of
+    /// which the builder reads a cache, is `containerd.services.content.v1.Content`.
+    #[must_use]
+    pub fn with<S>(mut self, service: S, methods: &[&'static str]) -> Self
+    where
+        S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
+            + NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Future: Send + 'static,
+    {
+        self.routes = self.routes.add_service(service);
+        self.methods.extend(methods);
         self
     }
 }

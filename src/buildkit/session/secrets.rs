@@ -10,8 +10,10 @@ use tonic::{Request, Response, Status, async_trait};
 
 use crate::project::target::{BuildSecret, SecretSource};
 
+pub(super) const METHODS: [&str; 1] = ["/moby.buildkit.secrets.v1.Secrets/GetSecret"];
+
 /// BuildKit's own limit (`secretsprovider.MaxSecretSize`), in bytes.
-const MAX_SECRET: usize = 500 * 1024;
+pub const MAX_SECRET: usize = 500 * 1024;
 
 /// The secrets of one build, by id. A file is read when the builder asks for it.
 #[derive(Debug, Default)]

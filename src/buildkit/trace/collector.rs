@@ -10,6 +10,9 @@ use super::log::LineBuffer;
 use super::{Event, Kind, Span, TAIL_LINES, Trace, Vertex, name};
 use crate::buildkit::mask::Masks;
 
+/// Characters of a line that are kept and told.
+const LONGEST_SHOWN: usize = 16 << 10;
+
 /// Gathers the status of one solve.
 #[derive(Default)]
 pub struct Collector {
@@ -70,6 +73,7 @@ impl Collector {
             gathered.vertex.transferred = gathered.transfers.values().sum();
             vertices.push(gathered.vertex);
         }
+        let mut vertices = merge_steps(vertices);
         sort(&mut vertices);
         Trace { vertices }
     }
@@ -178,13 +182,22 @@ impl Gathered {
     }
 
     fn keep(&mut self, masks: &Masks, line: &str) -> String {
-        let line = masks.apply(line).into_owned();
+        let line = shortened(masks.apply(line).into_owned());
         if self.tail.len() == TAIL_LINES {
             self.tail.pop_front();
         }
         self.tail.push_back(line.clone());
         line
     }
+}
+
+/// A line as long as a person may want to read.
+fn shortened(mut line: String) -> String {
+    if let Some((end, _)) = line.char_indices().nth(LONGEST_SHOWN) {
+        line.truncate(end);
+        line.push_str(" […]");
+    }
+    line
 }
 
 /// The name with its instruction masked; the bracket with stage and position stays as it is.
@@ -220,6 +233,34 @@ fn time(timestamp: &Timestamp) -> Option<SystemTime> {
     let seconds = u64::try_from(timestamp.seconds).ok()?;
     let nanos = u32::try_from(timestamp.nanos).ok()?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanos))
+}
+
+/// One vertex for each step of the Dockerfile.
+///
+/// Builds that run at the same time and share steps are one graph for BuildKit. It may then report a step under the
+/// digest that the *other* build has for it, besides this one's: the same step twice, once of them never begun.
+fn merge_steps(vertices: Vec<Vertex>) -> Vec<Vertex> {
+    let mut merged: Vec<Vertex> = Vec::with_capacity(vertices.len());
+    for vertex in vertices {
+        let twin = matches!(vertex.kind, Kind::Step(_))
+            .then(|| merged.iter_mut().find(|other| other.kind == vertex.kind))
+            .flatten();
+        let Some(twin) = twin else {
+            merged.push(vertex);
+            continue;
+        };
+        twin.cached |= vertex.cached;
+        for span in vertex.intervals {
+            record(&mut twin.intervals, span.start, span.end);
+        }
+        twin.inputs.extend(vertex.inputs);
+        twin.error = twin.error.take().or(vertex.error);
+        twin.tail.extend(vertex.tail);
+        let surplus = twin.tail.len().saturating_sub(TAIL_LINES);
+        twin.tail.drain(..surplus);
+        twin.transferred = twin.transferred.saturating_add(vertex.transferred);
+    }
+    merged
 }
 
 /// Engines report in the order of discovery, newer ones the last step first: steps are put in the Dockerfile's order.
@@ -302,6 +343,19 @@ mod tests {
     }
 
     #[test]
+    fn a_step_under_two_digests_is_one_step() {
+        let (_, trace) = gather(&[
+            status(vec![
+                vertex("mine", "[2/3] RUN x", false, (None, None)),
+                vertex("other", "[3/3] RUN x", false, (None, None)),
+            ]),
+            status(vec![vertex("theirs", "[2/3] RUN x", true, (at(1), at(1)))]),
+        ]);
+        let steps: Vec<(u32, bool)> = trace.steps().map(|(vertex, step)| (step.position, vertex.cached)).collect();
+        assert_eq!(steps, [(2, true), (3, false)]);
+    }
+
+    #[test]
     fn steps_stand_in_the_order_of_the_dockerfile_and_only_steps_count() {
         let (_, trace) = gather(&[status(vec![
             vertex("i", "[internal] load build definition from Dockerfile", false, (None, None)),
@@ -328,7 +382,7 @@ mod tests {
         ]);
         assert!(!format!("{events:?}{trace:?}").contains("0a1b2c3d"));
         assert_eq!(trace.vertices[0].tail, ["commit $SHA", "last $SHA"]);
-        assert_eq!(trace.failed().map(|vertex| vertex.name.as_str()), Some("[2/2] RUN echo $SHA"));
+        assert_eq!(trace.failed("").map(|vertex| vertex.name.as_str()), Some("[2/2] RUN echo $SHA"));
         let last: Vec<_> = events.iter().rev().take(2).collect();
         assert!(matches!(last[1], Event::Log { .. }) && matches!(last[0], Event::Finished { .. }));
     }

@@ -1,7 +1,8 @@
 //! Lines out of the chunks in which a process's output arrives.
 
-/// A line longer than this is cut; nothing that a person reads is.
-const LONGEST: usize = 16 << 10;
+/// A line longer than this is cut; nothing that a person reads is. The collector cuts again, and much shorter, once
+/// everything that must not be shown is replaced: a cut through a secret would show its beginning.
+const LONGEST: usize = 128 << 10;
 
 /// The unfinished line of one vertex.
 #[derive(Debug, Default)]
@@ -64,7 +65,7 @@ mod tests {
     #[test]
     fn an_endless_line_is_cut() {
         let mut buffer = LineBuffer::default();
-        for _ in 0..10 {
+        for _ in 0..40 {
             buffer.push(&[b'x'; 4096]);
         }
         let line = buffer.push(b"y\nnext\n");

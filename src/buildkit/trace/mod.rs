@@ -84,10 +84,14 @@ impl Trace {
         self.vertices.iter().any(read)
     }
 
-    /// The vertex that failed, if one did: the first whose error is its own and not a consequence.
-    pub fn failed(&self) -> Option<&Vertex> {
-        let own = |vertex: &&Vertex| vertex.error.as_deref().is_some_and(|error| !error.contains("context canceled"));
-        let imports = |vertex: &&Vertex| !matches!(vertex.kind, Kind::CacheImport { .. });
-        self.vertices.iter().filter(own).find(imports)
+    /// The vertex that failed, if one did: the one whose error the solve's `message` tells, else the first whose error
+    /// is its own and not a consequence.
+    pub fn failed(&self, message: &str) -> Option<&Vertex> {
+        let own = |vertex: &&Vertex| {
+            let error = vertex.error.as_deref().filter(|error| !error.contains("context canceled"));
+            error.is_some() && !matches!(vertex.kind, Kind::CacheImport { .. })
+        };
+        let told = |vertex: &&Vertex| vertex.error.as_deref().is_some_and(|error| message.contains(error));
+        self.vertices.iter().filter(own).find(told).or_else(|| self.vertices.iter().find(own))
     }
 }

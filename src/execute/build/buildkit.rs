@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Execution, Progress, blank, masks};
+use super::{Execution, Progress, blank};
 use crate::buildkit::session::filesync::{Directories, Directory, FileSyncService, Transferred};
 use crate::buildkit::session::{Secrets, Services, Session, SshAgents, SshError};
 use crate::buildkit::solve::{SolveError, SolveRequest, Solved, solve};
@@ -46,9 +46,12 @@ pub(super) async fn build(
         }
     };
     let begun = with.started.elapsed();
-    let source = source_of_hits(connection, &build.target);
+    let source = source_of_hits(connection, build);
     let session = Session::open(connection, services, request.shared_key);
-    let (source, session) = tokio::join!(source, session);
+    let opening = async { tokio::join!(source, session) };
+    let Some((source, session)) = with.cancelled.run_until_cancelled(opening).await else {
+        return blank(build, ImageResult::Cancelled);
+    };
     let session = match session {
         Ok(session) => session,
         Err(error) => return blank(build, ImageResult::Failed(broken(&error))),
@@ -57,7 +60,7 @@ pub(super) async fn build(
         // Nobody listening is no reason to stop.
         let _ = with.progress.send(Progress { build: index, event, at: with.started.elapsed() });
     };
-    let solved = solve(connection, &session, request.request.clone(), &masks(build), with.cancelled, tell).await;
+    let solved = solve(connection, &session, request.request.clone(), with.masks(index), with.cancelled, tell).await;
     describe(index, build, with, begun, source, &solved, &transferred)
 }
 
@@ -99,7 +102,8 @@ fn describe(
 
 /// The builder's message says little when the context could not be sent; what happened here says more.
 fn failure(reading: &Reading<'_>, message: &str, transferred: &Transferred) -> Failure {
-    match transferred.failure() {
+    // A step that fails ends the transfers as well: then the step is the reason.
+    match transferred.failure().filter(|_| reading.failure(message).step.is_none()) {
         Some(error) => Failure { help: Some(error.help().to_owned()), ..reading.failure(&error.to_string()) },
         None => reading.failure(message),
     }
@@ -129,13 +133,11 @@ fn directories(locals: &[Local]) -> Directories {
 }
 
 /// Where hits of this build will come from, as far as that can be known beforehand: the status does not say.
-async fn source_of_hits(connection: &Connection, target: &Target) -> CacheSource {
-    if target.cache_from.is_empty() {
-        return CacheSource::Builder;
-    }
+async fn source_of_hits(connection: &Connection, build: &PlannedBuild) -> CacheSource {
+    let Some(offered) = build.offered else { return CacheSource::Builder };
     match usage::records(connection).await {
         // An empty builder has nothing of its own: every hit is an import's.
-        Ok(records) if records.is_empty() => CacheSource::Image,
+        Ok(records) if records.is_empty() => offered,
         Ok(_) | Err(_) => CacheSource::Mixed,
     }
 }

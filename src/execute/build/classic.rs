@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 
 use self::reader::{Ended, Reader, Step};
 use self::upload::Upload;
-use super::{Execution, Progress, blank, dockerfile, masks};
+use super::{Execution, Progress, blank, dockerfile};
 use crate::buildkit::mask::Masks;
 use crate::engine::{ClassicBuild, Engine, RunnerKind};
 use crate::error::chain;
@@ -26,7 +26,7 @@ const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
 /// Builds it.
 pub(super) async fn build(index: usize, build: &PlannedBuild, with: &Execution<'_>) -> ImageOutcome {
-    let masks = masks(build);
+    let masks = with.masks(index).clone();
     let upload = match Upload::open(&build.target) {
         Ok(upload) => upload,
         Err(error) => {

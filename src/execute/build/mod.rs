@@ -3,6 +3,7 @@
 mod buildkit;
 mod classic;
 mod dockerfile;
+mod shared;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -19,7 +20,6 @@ use crate::engine::Engine;
 use crate::outcome::build::{ClearMark, ImageOutcome, ImageResult};
 use crate::plan::build::{BuildPlan, How, PlannedBuild};
 use crate::project::dockerfile::Dockerfile;
-use crate::project::target::SecretSource;
 
 /// Something that happened in one of the builds.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub struct Execution<'a> {
     pub engine: &'a Engine,
     /// Registry logins.
     pub credentials: &'a Credentials,
+    /// What must not be shown of each build, by its index.
+    pub masks: &'a [Masks],
     /// The marks that clears left, by the build's index.
     pub marks: &'a [Option<ClearMark>],
     /// The Dockerfile of each build, where it is known.
@@ -52,6 +54,13 @@ pub struct Execution<'a> {
     pub progress: mpsc::UnboundedSender<Progress>,
     /// The run's start.
     pub started: Instant,
+}
+
+impl Execution<'_> {
+    fn masks(&self, index: usize) -> &Masks {
+        static NONE: Masks = Masks::NONE;
+        self.masks.get(index).unwrap_or(&NONE)
+    }
 }
 
 /// How far a build is, for those that wait for it.
@@ -80,7 +89,9 @@ pub async fn execute(plan: &BuildPlan, with: &Execution<'_>) -> Vec<ImageOutcome
             outcome
         }
     });
-    join_all(builds).await
+    let mut outcomes = join_all(builds).await;
+    shared::attribute(&mut outcomes, plan);
+    outcomes
 }
 
 /// Waits for everything that a build needs; gives the name of what failed.
@@ -130,13 +141,4 @@ fn blank(build: &PlannedBuild, result: ImageResult) -> ImageOutcome {
         fresh_after: None,
         context_bytes: 0,
     }
-}
-
-/// The masks of one build: its arguments, and the secrets that are known as values.
-fn masks(build: &PlannedBuild) -> Masks {
-    let secrets = build.target.secrets.iter().filter_map(|secret| match &secret.source {
-        SecretSource::Value(value) => Some(value),
-        SecretSource::File(_) => None,
-    });
-    Masks::new(&build.target.build_args, secrets)
 }

@@ -54,6 +54,13 @@ pub(super) fn request(
             target.name
         ));
     }
+    if !facts.run_limits && (target.shm_size.is_some() || !target.ulimits.is_empty()) {
+        warnings.push(format!(
+            "{}: shm-size and ulimit are not obeyed by the BuildKit of this engine; Docker 23.0 and newer do, and so does \
+             `builder: classic`",
+            target.name
+        ));
+    }
     let exporter = exporter(target, wanted.compression, facts);
     let shared_key = shared_key(&wanted.key, &target.context);
     let frontend = writer.frontend();
@@ -352,10 +359,20 @@ mod tests {
     use crate::inputs::Compression;
     use crate::project::target::{Context, Dockerfile, NamedContext, NoCache, Target};
 
-    const GRAPH: Facts =
-        Facts { containerd_store: false, named_contexts: true, local_sources: BTreeSet::new(), host_gateway: None };
-    const CONTAINERD: Facts =
-        Facts { containerd_store: true, named_contexts: true, local_sources: BTreeSet::new(), host_gateway: None };
+    const GRAPH: Facts = Facts {
+        containerd_store: false,
+        named_contexts: true,
+        run_limits: true,
+        local_sources: BTreeSet::new(),
+        host_gateway: None,
+    };
+    const CONTAINERD: Facts = Facts {
+        containerd_store: true,
+        named_contexts: true,
+        run_limits: true,
+        local_sources: BTreeSet::new(),
+        host_gateway: None,
+    };
 
     fn wanted() -> Wanted {
         Wanted { builder: Builder::BuildKit, compression: Compression::Auto, key: "org/repo".to_owned() }

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use crate::buildkit::solve::SolveRequest;
 use crate::image::ImageReference;
 use crate::inputs::Compression;
-use crate::outcome::build::UnusedSource;
+use crate::outcome::build::{CacheSource, UnusedSource};
 use crate::project::target::Target;
 
 /// What a plan has to know of the engine.
@@ -25,6 +25,8 @@ pub struct Facts {
     pub containerd_store: bool,
     /// Whether the BuildKit of this engine knows named contexts: Docker 23.0 (API 1.42) and newer do.
     pub named_contexts: bool,
+    /// Whether the BuildKit of this engine obeys `shm-size` and `ulimit`: Docker 23.0 (API 1.42) and newer do.
+    pub run_limits: bool,
     /// Those of the cache sources that are images of this engine.
     pub local_sources: BTreeSet<ImageReference>,
     /// The address that `host-gateway` stands for, if the engine told it.
@@ -69,6 +71,8 @@ pub struct PlannedBuild {
     pub how: How,
     /// Cache sources that are not asked for, because they cannot serve on this engine.
     pub unused_sources: Vec<UnusedSource>,
+    /// Where hits come from that the builder did not have itself; nothing where it is offered nothing.
+    pub offered: Option<CacheSource>,
     /// Indexes of the builds that must be done before.
     pub after: Vec<usize>,
 }
@@ -137,7 +141,8 @@ pub fn plan(targets: &[Target], wanted: &Wanted, facts: &Facts) -> Result<BuildP
             Ok(how) => {
                 let after = order.get(index).cloned().unwrap_or_default();
                 let unused_sources = sources::unused(target, wanted.builder, facts);
-                builds.push(PlannedBuild { target: target.clone(), how, unused_sources, after });
+                let offered = sources::origin(target, facts);
+                builds.push(PlannedBuild { target: target.clone(), how, unused_sources, offered, after });
             }
             Err(problems) => errors.extend(problems),
         }

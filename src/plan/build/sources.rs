@@ -1,7 +1,7 @@
 //! Which cache sources can serve on an engine.
 
 use super::{Builder, Facts};
-use crate::outcome::build::UnusedSource;
+use crate::outcome::build::{CacheSource as Origin, UnusedSource};
 use crate::project::target::{CacheSource, Target};
 
 /// Sources that BuildKit is asked to import.
@@ -28,6 +28,16 @@ pub(super) fn unused(target: &Target, builder: Builder, facts: &Facts) -> Vec<Un
     }
 }
 
+/// Where hits of these imports come from; nothing if there are none.
+pub(super) fn origin(target: &Target, facts: &Facts) -> Option<Origin> {
+    let origin = |source: &CacheSource| match source {
+        CacheSource::Image(reference) if facts.local_sources.contains(reference) => Origin::Image,
+        CacheSource::BuildKit(option) if option.kind == "local" => Origin::Image,
+        CacheSource::Image(_) | CacheSource::BuildKit(_) => Origin::Registry,
+    };
+    served(target, facts).map(origin).reduce(|one, other| if one == other { one } else { Origin::Mixed })
+}
+
 fn is_out_of_reach(source: &CacheSource, facts: &Facts) -> bool {
     match source {
         CacheSource::Image(reference) => {
@@ -43,7 +53,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::PathBuf;
 
-    use super::{Builder, Facts, served, unused};
+    use super::{Builder, Facts, Origin, origin, served, unused};
     use crate::project::target::{CacheSource, Context, Dockerfile, Target};
 
     #[test]
@@ -58,6 +68,7 @@ mod tests {
         let facts = |containerd_store| Facts {
             containerd_store,
             named_contexts: true,
+            run_limits: true,
             local_sources: local_sources.clone(),
             host_gateway: None,
         };
@@ -66,5 +77,15 @@ mod tests {
         assert_eq!(unused(&target, Builder::BuildKit, &facts(true))[0].source, "app:latest");
         assert!(unused(&target, Builder::BuildKit, &facts(false)).is_empty());
         assert!(unused(&target, Builder::Classic, &facts(true)).is_empty());
+        assert_eq!(origin(&target, &facts(false)), Some(Origin::Mixed));
+        assert_eq!(
+            origin(&Target { cache_from: vec![image("app")], ..target.clone() }, &facts(false)),
+            Some(Origin::Image)
+        );
+        assert_eq!(origin(&Target { cache_from: vec![image("app")], ..target.clone() }, &facts(true)), None);
+        assert_eq!(
+            origin(&Target { cache_from: vec![image("absent")], ..target }, &facts(true)),
+            Some(Origin::Registry)
+        );
     }
 }

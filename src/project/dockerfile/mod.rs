@@ -8,7 +8,7 @@ mod locate;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use expand::expand;
 pub use lines::{Instruction, Lines};
@@ -204,19 +204,41 @@ impl Dockerfile {
         expand(&stage.base, self.escape, &self.global_scope(build_args)).ok()
     }
 
-    /// The images that are not built here, in their order: of every stage, whether a target needs it or not.
+    /// The images that are not built here, in their order: of the stages that the target needs, the last one if absent.
     ///
     /// They are what `FROM`, `COPY --from` and `RUN --mount=from=` name. A named context of such a name takes the
     /// image's place. `build_args` may hold the predefined platform arguments too (`TARGETARCH`, …). What cannot be
     /// expanded is left out: BuildKit reports it.
-    pub fn image_references(&self, build_args: &BTreeMap<String, String>) -> Vec<String> {
+    pub fn image_references(&self, target: Option<&str>, build_args: &BTreeMap<String, String>) -> Vec<String> {
+        let needed = self.needed_stages(target, build_args);
         let mut images = Vec::new();
-        for (index, stage) in self.stages.iter().enumerate() {
+        for (index, stage) in self.stages.iter().enumerate().filter(|(index, _)| needed.contains(index)) {
             images.extend(self.base_of(stage, build_args).filter(|base| self.is_image(base, index)));
-            let sources = stage.instructions.iter().flat_map(sources);
+            let sources = stage.instructions.iter().flat_map(sources).filter(|source| source.parse::<i64>().is_err());
             images.extend(sources.filter(|source| self.is_image(source, self.stages.len())));
         }
         images
+    }
+
+    /// The stages that a target needs, itself among them: all if it is not known.
+    fn needed_stages(&self, target: Option<&str>, build_args: &BTreeMap<String, String>) -> BTreeSet<usize> {
+        let last = self.stages.len().saturating_sub(1);
+        let start = target.map_or(Some(last), |name| {
+            self.stage_index(name, self.stages.len()).or_else(|| name.parse().ok().filter(|index| *index <= last))
+        });
+        let Some(start) = start else { return (0..self.stages.len()).collect() };
+        let mut needed = BTreeSet::new();
+        let mut open = vec![start];
+        while let Some(index) = open.pop() {
+            let Some(stage) = self.stages.get(index).filter(|_| needed.insert(index)) else { continue };
+            open.extend(self.base_of(stage, build_args).and_then(|base| self.stage_index(&base, index)));
+            let sources = stage.instructions.iter().flat_map(sources);
+            let numbered = |source: &String| source.parse().ok().filter(|number: &usize| *number < index);
+            open.extend(
+                sources.filter_map(|source| self.stage_index(&source, self.stages.len()).or_else(|| numbered(&source))),
+            );
+        }
+        needed
     }
 
     /// Whether a name is not one of the first `stages` stages: only one above can be a base.
@@ -272,7 +294,7 @@ fn args(instruction: &Instruction) -> Vec<Arg> {
 /// What an instruction takes files from, stages by their number left out; neither place knows variables.
 fn sources(instruction: &Instruction) -> Vec<String> {
     let sources: Vec<&str> = match instruction.keyword.as_str() {
-        "COPY" => instruction.flag("from").filter(|source| source.parse::<i64>().is_err()).collect(),
+        "COPY" => instruction.flag("from").collect(),
         "RUN" => instruction.flag("mount").flat_map(|mount| mount.split(',')).filter_map(mount_source).collect(),
         _ => Vec::new(),
     };

@@ -68,7 +68,7 @@ fn names_the_images_that_it_needs() {
         (&[("UNDECLARED", "x")], "node:20"),
     ] {
         let args = build_args(args);
-        assert_eq!(dockerfile.image_references(&args), [base, "tools:1", "docker.io/library/busybox:1"]);
+        assert_eq!(dockerfile.image_references(None, &args), [base, "tools:1", "docker.io/library/busybox:1"]);
         assert_eq!(dockerfile.base_of(&dockerfile.stages()[0], &args).as_deref(), Some(base));
     }
 }
@@ -76,9 +76,24 @@ fn names_the_images_that_it_needs() {
 #[test]
 fn a_base_is_an_image_unless_a_stage_above_has_its_name() {
     let dockerfile = parse("FROM alpine AS alpine\nFROM Alpine AS x\nFROM later\nFROM b AS later\nFROM ${X:?}");
-    assert_eq!(dockerfile.image_references(&BTreeMap::new()), ["alpine", "later", "b"]);
+    let images = |target: Option<&str>| dockerfile.image_references(target, &BTreeMap::new());
+    assert_eq!(images(Some("x")), ["alpine"]);
+    assert_eq!(images(Some("2")), ["later"]);
+    assert_eq!(images(Some("later")), ["b"]);
+    assert_eq!(images(None), Vec::<String>::new());
+    // What BuildKit makes of an unknown target is for BuildKit to say.
+    assert_eq!(images(Some("nobody")), ["alpine", "later", "b"]);
     let platform = parse("FROM base-$TARGETARCH");
-    assert_eq!(platform.image_references(&build_args(&[("TARGETARCH", "arm64")])), ["base-arm64"]);
+    assert_eq!(platform.image_references(None, &build_args(&[("TARGETARCH", "arm64")])), ["base-arm64"]);
+}
+
+#[test]
+fn stages_that_a_target_does_not_need_name_nothing() {
+    let dockerfile = parse(
+        "FROM a AS one\nFROM b AS two\nFROM c AS three\nCOPY --from=0 /x /\nRUN --mount=from=two,target=/t true\nFROM d AS unused\nFROM three",
+    );
+    assert_eq!(dockerfile.image_references(None, &BTreeMap::new()), ["a", "b", "c"]);
+    assert_eq!(dockerfile.image_references(Some("two"), &BTreeMap::new()), ["b"]);
 }
 
 #[test]

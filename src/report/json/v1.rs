@@ -140,8 +140,9 @@ pub struct FailureDetail {
 /// The clear before this build.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FreshAfter {
-    /// When, RFC 3339 in UTC.
-    pub cleared_at: String,
+    /// When, RFC 3339 in UTC; absent if nobody knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cleared_at: Option<String>,
     /// The run that did it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_url: Option<String>,
@@ -243,7 +244,7 @@ impl Image {
             cache_source: tally.source.as_str(),
             context_bytes: image.context_bytes,
             fresh_after: image.fresh_after.as_ref().map(|mark| FreshAfter {
-                cleared_at: rfc3339(mark.cleared_at),
+                cleared_at: mark.cleared_at.map(rfc3339),
                 run_url: mark.run_url.clone(),
                 builder_cleared: mark.builder_cleared,
             }),

@@ -69,7 +69,7 @@ fn is_stale(image: &ImageOutcome) -> bool {
 }
 
 /// What makes two marks the same clear.
-fn order(mark: &ClearMark) -> (chrono::DateTime<chrono::Utc>, Option<&str>, bool) {
+fn order(mark: &ClearMark) -> (Option<chrono::DateTime<chrono::Utc>>, Option<&str>, bool) {
     (mark.cleared_at, mark.run_url.as_deref(), mark.builder_cleared)
 }
 
@@ -95,7 +95,7 @@ fn not_fresh(stale: &[&ImageOutcome], mark: &ClearMark) -> Vec<String> {
 /// `cleared at 2026-03-14 11:18 UTC by [this run](…)`.
 fn cleared(mark: &ClearMark) -> String {
     let by = mark.run_url.as_deref().and_then(escape::url).map(|url| format!(" by [this run]({url})"));
-    format!("cleared at {}{}", mark.cleared_at.format("%Y-%m-%d %H:%M UTC"), by.unwrap_or_default())
+    format!("cleared {}{}", headline::when(mark), by.unwrap_or_default())
 }
 
 fn names(images: &[&ImageOutcome]) -> String {

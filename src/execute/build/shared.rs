@@ -1,0 +1,46 @@
+//! Steps that several images of a run share: who ran them, and who found them done.
+
+use std::collections::BTreeSet;
+
+use crate::outcome::build::{CacheSource, ImageOutcome, ImageResult, StepStatus};
+use crate::plan::build::BuildPlan;
+use crate::project::target::Target;
+
+/// Says the truth about steps that are the same in several images of one run.
+///
+/// BuildKit runs such a step once. Whoever comes second is told that it is cached, or nothing at all. It was not cached:
+/// this run has run it. And what a built image was told nothing of is done all the same: it is what the others say of it,
+/// or came from a cache with everything that follows it.
+pub(super) fn attribute(outcomes: &mut [ImageOutcome], plan: &BuildPlan) {
+    let targets: Vec<&Target> = plan.builds.iter().map(|build| &build.target).collect();
+    let mut ran: BTreeSet<(usize, String)> = BTreeSet::new();
+    for (index, outcome) in outcomes.iter().enumerate() {
+        let group = group(index, &targets);
+        let executed = outcome.steps.iter().filter(|step| !step.cached && step.status == StepStatus::Done);
+        ran.extend(executed.map(|step| (group, step.name.clone())));
+    }
+    for (index, outcome) in outcomes.iter_mut().enumerate() {
+        let group = group(index, &targets);
+        let built = matches!(outcome.result, ImageResult::Built { .. });
+        let source = outcome.steps.iter().map(|step| step.source).find(|source| *source != CacheSource::None);
+        for step in &mut outcome.steps {
+            let ran_here = ran.contains(&(group, step.name.clone()));
+            if built && step.status == StepStatus::NotRun {
+                step.status = StepStatus::Done;
+                step.cached = !ran_here;
+                step.source = if ran_here { CacheSource::None } else { source.unwrap_or(CacheSource::Builder) };
+            } else if ran_here && step.cached {
+                step.cached = false;
+                step.source = CacheSource::None;
+            }
+        }
+    }
+}
+
+/// Images of which a step with the same name is the same step: those with the same context, Dockerfile and arguments.
+/// The first of them names the group.
+fn group(index: usize, targets: &[&Target]) -> usize {
+    let key = |target: &&Target| (target.context.clone(), target.dockerfile.clone(), target.build_args.clone());
+    let own = targets.get(index).map(key);
+    targets.iter().position(|target| Some(key(target)) == own).unwrap_or(index)
+}
