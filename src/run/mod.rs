@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::inputs::{Inputs, RawInputs, cli, parse};
 use crate::runner::{
-    Annotation, Cancellation, Console, Context, Environment, ExitCode, FileCommands, Level, Signal, mask,
+    Annotation, Cancellation, Console, Context, Environment, ExitCode, FileCommands, Level, Signal, mask, trace_to,
 };
 
 /// How long an orderly end may take after a signal.
@@ -55,6 +55,7 @@ pub fn run(process: Process) -> ExitCode {
     let started = Instant::now();
     let (context, warnings) = Context::read(&process.environment, &process.directory);
     let console = Console::stdout(&context, &process.environment);
+    trace_to(&console, context.debug);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return broken(&console, "start the runtime", &error),

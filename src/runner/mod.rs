@@ -5,6 +5,7 @@
 
 mod commands;
 mod context;
+mod debug;
 mod environment;
 mod escape;
 mod exit;
@@ -15,6 +16,7 @@ mod signals;
 
 pub use commands::{Annotation, Console, Level, Mode};
 pub use context::{Context, RunnerKind};
+pub use debug::trace_to;
 pub use environment::Environment;
 pub use exit::ExitCode;
 pub use files::{FileCommandError, FileCommands, MAX_SUMMARY_BYTES, Sink};

@@ -29,8 +29,10 @@ on_every_engine!(the_session_goes_by_its_own_endpoint_where_there_is_no_other_wa
     let proxy = Proxy::new(real, Manner::WithoutControlSession);
     let project = project();
     let tag = unique("fallback");
-    let build = Action::new(&proxy.engine(real), project.path()).input("tags", &tag).run().expect_code(0);
+    let action = Action::new(&proxy.engine(real), project.path()).variable("RUNNER_DEBUG", "1");
+    let build = action.input("tags", &tag).run().expect_code(0);
     assert_eq!(build.cached(), (0, 2));
+    assert!(build.stdout.contains("the session goes by /session"), "{}", build.stdout);
     let seen = proxy.seen();
     assert!(seen.iter().any(|line| line == "Control.Session"), "{seen:?}");
     assert!(seen.iter().any(|line| line.starts_with("POST /session")), "{seen:?}");
