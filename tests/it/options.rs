@@ -237,7 +237,7 @@ on_every_engine!(a_pull_asks_the_registry_and_says_when_there_is_none, |engine| 
         Action::new(engine, project.path()).input("tags", &unique("pulled")).input("pull", "true").run().expect_code(1);
     assert!(run.stdout.contains("busybox:1.36"), "{}", run.stdout);
     let annotation = run.stdout.lines().find(|line| line.starts_with("::error ")).unwrap();
-    assert!(annotation.contains("its registry was not reached"), "{annotation}");
+    assert!(annotation.contains("registry was not reached"), "{annotation}");
 });
 
 on_every_engine!(two_services_build_at_the_same_time_over_one_connection, |real| {
