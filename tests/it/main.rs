@@ -8,6 +8,9 @@
 //! |---|---|
 //! | `build` | images are built as Docker builds them; outputs, summary, exit status |
 //! | `context` | the context that travels is the one that Docker's own client sends |
+//! | `options` | every option of a build arrives in the engine, or is refused |
+//! | `cache` | images as a cache, as far as each engine makes it work |
+//! | `memory` | a large context takes little memory |
 //! | `compose` | Compose projects: order, names, labels |
 //! | `classic` | the classic builder: its cache, its failures, its context |
 //! | `clear` | what a clear removes, keeps and proves |
@@ -21,11 +24,14 @@
 mod support;
 
 mod build;
+mod cache;
 mod classic;
 mod clear;
 mod compose;
 mod context;
 mod engine;
 mod faults;
+mod memory;
+mod options;
 mod ssh;
 mod transport;
