@@ -136,7 +136,7 @@ pub(crate) fn help(message: &str) -> Option<&'static str> {
         )
     } else if has("failed to resolve source metadata") || has("failed to do request") || has("dial tcp") {
         Some(
-            "the base image is not in this engine and its registry was not reached: check the name, or pull it beforehand",
+            "the base image's registry was not reached: check the name; an image that the engine has is used unless `pull` is set",
         )
     } else if has("no space left on device") {
         Some("the engine's disk is full: `mode: clear` frees the builder's cache")

@@ -61,6 +61,12 @@ pub(super) fn request(
             target.name
         ));
     }
+    if matches!(wanted.compression, Compression::Gzip | Compression::Zstd) && !facts.containerd_store {
+        warnings.push(format!(
+            "{}: this engine's image store keeps layers unpacked; compression does nothing",
+            target.name
+        ));
+    }
     let exporter = exporter(target, wanted.compression, facts);
     let shared_key = shared_key(&wanted.key, &target.context);
     let frontend = writer.frontend();
@@ -265,7 +271,7 @@ impl Writer<'_> {
 }
 
 /// The attributes of an attestation out of `true`, `false` or `key=value,…`; nothing where it is switched off.
-fn attestation(value: &str) -> Option<String> {
+pub(super) fn attestation(value: &str) -> Option<String> {
     match value {
         "" | "false" | "False" | "FALSE" => None,
         "true" | "True" | "TRUE" => Some(String::new()),

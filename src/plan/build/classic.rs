@@ -1,6 +1,7 @@
 //! What the classic builder cannot do.
 
 use super::PlanError;
+use super::attributes::attestation;
 use crate::project::target::{CacheSource, Context, NoCache, Target};
 
 const HELP: &str = "leave `builder` at `auto`, so that BuildKit builds it";
@@ -14,8 +15,8 @@ pub(super) fn check(target: &Target) -> Result<(), PlanError> {
         ("build-contexts", !target.named_contexts.is_empty()),
         ("allow", !target.entitlements.is_empty()),
         ("annotations", !target.annotations.is_empty()),
-        ("provenance", target.provenance.is_some()),
-        ("sbom", target.sbom.is_some()),
+        ("provenance", target.provenance.as_deref().and_then(attestation).is_some()),
+        ("sbom", target.sbom.as_deref().and_then(attestation).is_some()),
         ("cache-to", !target.cache_to.is_empty()),
         ("cache-from with type=…", foreign_cache),
         ("no-cache-filters", matches!(target.no_cache, NoCache::Stages(_))),
