@@ -1,7 +1,7 @@
 //! Carries out the plan of a clear and surveys again: the second survey is the proof.
 
 use std::error::Error;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +14,9 @@ use crate::survey::clear::{BuilderRecord, ClearSurvey};
 
 /// A record that is freed may free the one that it was made from, so one prune is not always enough.
 const PRUNE_ROUNDS: usize = 5;
+/// Marks are tiny images, but many; after a signal there is little time.
+const ANY_TIME: Duration = Duration::from_secs(120);
+const HURRY: Duration = Duration::from_secs(3);
 const CANCELLED: &str = "cancelled before it was done";
 
 /// Why the builder could not do what it was asked for.
@@ -106,7 +109,16 @@ where
         }
         let proof = cancel.run_until_cancelled(self.prove()).await;
         let cancelled = proof.is_none();
-        let proof = proof.unwrap_or_default();
+        let mut proof = proof.unwrap_or_default();
+        // Also after a clear that was cut short: what is gone is gone, and the next build has to know.
+        if !cancelled || items.iter().any(|item| item.fate == Fate::Removed) {
+            let marks =
+                tokio::time::timeout(if cancelled { HURRY } else { ANY_TIME }, self.leave_marks(proof.builder_cleared))
+                    .await;
+            proof
+                .warnings
+                .extend(marks.unwrap_or_else(|_| vec!["the engine took too long to keep the marks".to_owned()]));
+        }
         ClearOutcome {
             dry_run: false,
             items,
@@ -135,7 +147,7 @@ where
 
     /// Surveys again. What the same request would still name is left over.
     async fn prove(&self) -> Proof {
-        let mut proof = match self.survey_again().await {
+        match self.survey_again().await {
             Ok(after) => {
                 let left = clear::plan(self.request, &after).left();
                 Proof {
@@ -149,20 +161,24 @@ where
                 warnings: vec![format!("the clear could not be verified: {}", chain(error.as_ref()))],
                 ..Proof::default()
             },
-        };
+        }
+    }
+
+    /// Leaves a mark for every cleared repository. A mark too few makes a later report poorer; it does not undo the clear.
+    async fn leave_marks(&self, builder_cleared: bool) -> Vec<String> {
+        let mut warnings = Vec::new();
         for repository in &self.plan.tombstones {
             let tombstone = Tombstone {
                 repository: repository.clone(),
                 cleared_at: self.request.now,
                 run_url: self.run_url.clone(),
-                builder_cleared: proof.builder_cleared,
+                builder_cleared,
             };
-            // A mark too few makes a later report poorer; it does not undo the clear.
             if let Err(error) = self.engine.write_tombstone(&tombstone).await {
-                proof.warnings.push(chain(&error));
+                warnings.push(chain(&error));
             }
         }
-        proof
+        warnings
     }
 
     async fn survey_again(&self) -> Result<ClearSurvey, BuilderError> {
