@@ -10,15 +10,15 @@ use super::error::BuildKitError;
 pub struct Record {
     /// The builder's id of it.
     pub id: String,
-    /// Bytes on disk; shared records count their layer, which an image may hold as well.
+    /// Bytes on disk; shared records count their layer, which an image holds as well.
     pub size: u64,
-    /// Whether a build uses it now.
+    /// Whether a build uses it right now; such a record cannot be removed.
     pub in_use: bool,
-    /// Whether an image shares its content.
+    /// Whether an image holds the same layer, so that removing the record alone frees nothing.
     pub shared: bool,
     /// `regular`, `source.local`, `exec.cachemount`, `frontend`, `internal`, …
     pub kind: String,
-    /// What it is, in the builder's words.
+    /// What made it, in the builder's words, as `[2/3] COPY . /src`. Not masked.
     pub description: String,
 }
 

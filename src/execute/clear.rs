@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::buildkit::usage::{Pruned, Record};
 use crate::engine::{Engine, EngineError, ImageStore, Tombstone};
 use crate::error::chain;
 use crate::outcome::build::EngineFacts;
 use crate::outcome::clear::{ClearOutcome, Fate, ItemOutcome, Place};
 use crate::plan::clear::{self, ClearPlan, ClearRequest, ImageAction, PlannedBuilder, PlannedImage, RecordSum};
-use crate::survey::clear::{BuilderRecord, ClearSurvey};
+use crate::survey::clear::ClearSurvey;
 
 /// A record that is freed may free the one that it was made from, so one prune is not always enough.
 const PRUNE_ROUNDS: usize = 5;
@@ -29,15 +30,6 @@ pub struct BuilderCache<S, P> {
     pub survey: S,
     /// Removes every record that no build uses (`Control.Prune` with `all`).
     pub prune: P,
-}
-
-/// What one prune removed, in the builder's own figures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Pruned {
-    /// Number of records.
-    pub records: u64,
-    /// Their bytes.
-    pub bytes: u64,
 }
 
 /// A clear that is surveyed and planned.
@@ -81,7 +73,7 @@ pub fn dry_run(engine: &Engine, plan: &ClearPlan, started: Instant) -> ClearOutc
 impl<S, SF, P, PF> Clear<'_, S, P>
 where
     S: Fn() -> SF,
-    SF: Future<Output = Result<Vec<BuilderRecord>, BuilderError>>,
+    SF: Future<Output = Result<Vec<Record>, BuilderError>>,
     P: Fn() -> PF,
     PF: Future<Output = Result<Pruned, BuilderError>>,
 {
@@ -202,7 +194,7 @@ struct Proof {
 async fn clear_builder<S, SF, P, PF>(planned: PlannedBuilder, cache: &BuilderCache<S, P>) -> Vec<ItemOutcome>
 where
     S: Fn() -> SF,
-    SF: Future<Output = Result<Vec<BuilderRecord>, BuilderError>>,
+    SF: Future<Output = Result<Vec<Record>, BuilderError>>,
     P: Fn() -> PF,
     PF: Future<Output = Result<Pruned, BuilderError>>,
 {

@@ -1,5 +1,7 @@
 //! Names of images: references as Docker reads and writes them.
 
+pub mod pattern;
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::image::ImageReference;
-use crate::inputs::ImagePattern;
+use crate::image::pattern::Pattern;
 use crate::inputs::error::{Problem, words};
 use crate::inputs::raw::RawInputs;
 use crate::inputs::source::is_remote;
@@ -166,15 +166,9 @@ pub(super) fn cache_sources(_: &RawInputs, entry: &str) -> Result<Vec<CacheSourc
     Ok(vec![CacheSource::BuildKit(CacheOption { kind, attributes })])
 }
 
-/// A pattern of image names. What it matches is the plan's business; blanks in it are a list written wrongly.
-pub(super) fn pattern(_: &RawInputs, entry: &str) -> Result<ImagePattern, Problem> {
-    if entry.contains(char::is_whitespace) {
-        return Err(Problem::Malformed {
-            what: "a pattern of image names",
-            form: "one a line, or with commas between them",
-        });
-    }
-    Ok(ImagePattern::new(entry))
+/// A pattern of images.
+pub(super) fn pattern(_: &RawInputs, entry: &str) -> Result<Pattern, Problem> {
+    entry.parse().map_err(Problem::Pattern)
 }
 
 fn reference(text: &str) -> Result<ImageReference, Problem> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::image::pattern::PatternError;
 use crate::image::{RESERVED_NAMESPACE, ReferenceError};
 use crate::inputs::docker_config::DockerConfigError;
 use crate::inputs::raw::Origin;
@@ -102,6 +103,9 @@ pub enum Problem {
     /// Not an image reference.
     #[error("is not an image reference: {0}")]
     Reference(ReferenceError),
+    /// Not a pattern of images.
+    #[error("is not a pattern of images: {0}")]
+    Pattern(PatternError),
     /// A name that this program keeps for itself.
     #[error("lies in the namespace `{RESERVED_NAMESPACE}/`, which holds this action's own images")]
     Reserved,
@@ -148,6 +152,7 @@ impl Problem {
             }
             Self::Malformed { form, .. } => format!("write it as {form}"),
             Self::Reference(_) => "write it as `[host/]name[:tag]`, in lower case".to_owned(),
+            Self::Pattern(error) => error.help().to_owned(),
             Self::Reserved => "choose another name".to_owned(),
             Self::DigestInTag => "leave the part from `@` on out".to_owned(),
             Self::DuplicateId => "give every secret an id of its own, over all inputs for secrets".to_owned(),

@@ -19,7 +19,7 @@ pub mod table;
 
 use std::collections::BTreeMap;
 
-use crate::image::ImageReference;
+use crate::image::pattern::Pattern;
 use crate::project::target::{BuildSecret, CacheSource, NamedContext, NoCache, SshSource};
 use crate::secret::Secret;
 
@@ -117,45 +117,23 @@ pub struct ClearInputs {
     /// Where the images of the project follow from, if `images` is empty.
     pub source: ClearSource,
     /// Patterns of the images to remove.
-    pub images: Vec<ImagePattern>,
+    pub images: Vec<Pattern>,
     /// Which caches to clear.
-    pub scope: Scope,
+    pub scope: ClearScope,
     /// Patterns of images that are never removed.
-    pub keep: Vec<ImagePattern>,
+    pub keep: Vec<Pattern>,
     /// Whether to remove nothing and say what would go.
     pub dry_run: bool,
     /// What both modes have.
     pub common: Common,
 }
 
-/// A pattern of image names, as written. The plan of a clear gives it its meaning.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ImagePattern(String);
-
-impl ImagePattern {
-    /// A pattern.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// Its text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<&ImageReference> for ImagePattern {
-    fn from(reference: &ImageReference) -> Self {
-        Self(reference.to_string())
-    }
-}
-
-/// Which caches a clear clears: at least one.
+/// The caches that a clear may touch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Scope {
-    /// The project's images.
+pub struct ClearScope {
+    /// Images.
     pub images: bool,
-    /// The engine's builder cache.
+    /// The builder's cache, all of it: it is the engine's, not the project's.
     pub builder: bool,
 }
 

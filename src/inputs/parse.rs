@@ -10,7 +10,7 @@ use crate::inputs::reader::Reader;
 use crate::inputs::source::{self, ClearSource};
 use crate::inputs::table::{self, Modes};
 use crate::inputs::{
-    BuildInputs, BuilderChoice, ClearInputs, Common, Compression, Inputs, Report, Scope, entries, secrets, size,
+    BuildInputs, BuilderChoice, ClearInputs, ClearScope, Common, Compression, Inputs, Report, entries, secrets, size,
 };
 use crate::project::target::NoCache;
 use crate::secret::Secret;
@@ -95,7 +95,9 @@ fn clear(reader: &mut Reader<'_>) -> ClearInputs {
         dry_run: reader.boolean(&table::DRY_RUN),
         common,
     };
-    if inputs.scope.images && inputs.images.is_empty() && inputs.source == ClearSource::Unknown {
+    // A pattern that is wrong was meant to name something.
+    let names_none = inputs.images.is_empty() && !reader.has_failed(&table::IMAGES);
+    if inputs.scope.images && names_none && inputs.source == ClearSource::Unknown {
         reader.fail(&table::SCOPE, Problem::NothingToClear);
     }
     inputs
@@ -141,7 +143,7 @@ fn report(reader: &mut Reader<'_>) -> Report {
     Report { summary: wanted.contains("summary"), annotations: wanted.contains("annotations") }
 }
 
-fn scope(reader: &mut Reader<'_>) -> Scope {
+fn scope(reader: &mut Reader<'_>) -> ClearScope {
     let entries = reader.list(&table::SCOPE);
     for (number, entry) in (1..).zip(&entries) {
         let problem = match entry.as_str() {
@@ -155,7 +157,7 @@ fn scope(reader: &mut Reader<'_>) -> Scope {
         reader.fail_entry(&table::SCOPE, number, entry, problem);
     }
     let has = |name: &str| entries.iter().any(|entry| entry == name);
-    Scope { images: has("images"), builder: has("builder") }
+    ClearScope { images: has("images"), builder: has("builder") }
 }
 
 /// BuildKit has three networks (docker/buildx `build/opt.go`); the classic builder takes any of the engine's.

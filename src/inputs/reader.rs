@@ -82,6 +82,11 @@ impl<'a> Reader<'a> {
         values
     }
 
+    /// Whether a problem with this input was noted.
+    pub(super) fn has_failed(&self, input: &Input) -> bool {
+        self.errors.iter().any(|error| error.input == input.name)
+    }
+
     /// Notes a problem with the whole value.
     pub(super) fn fail(&mut self, input: &Input, problem: Problem) {
         let shown = match self.text(input) {

@@ -2,7 +2,6 @@
 //!
 //! A pure function of what is asked and what exists. When in doubt an image stays.
 
-mod pattern;
 mod print;
 
 use std::collections::BTreeSet;
@@ -10,12 +9,12 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 
-pub use pattern::{Pattern, PatternError};
-
+use crate::buildkit::usage::Record;
 use crate::engine::{Image, Parents};
 use crate::image::ImageReference;
-use crate::survey::clear::{BuilderRecord, ClearSurvey};
-use pattern::Name;
+use crate::image::pattern::{Candidate, Pattern};
+use crate::inputs::ClearScope;
+use crate::survey::clear::ClearSurvey;
 
 /// What a clear is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,15 +30,6 @@ pub struct ClearRequest {
     pub scope: ClearScope,
     /// The time that ages are counted from.
     pub now: DateTime<Utc>,
-}
-
-/// The parts of the engine that a clear may touch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClearScope {
-    /// Images.
-    pub images: bool,
-    /// The builder's cache, all of it: it is the engine's, not the project's.
-    pub builder: bool,
 }
 
 /// What a clear will do. [`fmt::Display`] is the text of a dry run.
@@ -125,7 +115,7 @@ pub struct RecordSum {
 
 impl PlannedBuilder {
     /// Adds records up by whether they can go.
-    pub fn of(records: &[BuilderRecord]) -> Self {
+    pub fn of(records: &[Record]) -> Self {
         let sum = |in_use: bool| {
             records.iter().filter(|record| record.in_use == in_use).fold(RecordSum::default(), |sum, record| {
                 RecordSum { count: sum.count.saturating_add(1), bytes: sum.bytes.saturating_add(record.size) }
@@ -197,7 +187,7 @@ fn plan_image(request: &ClearRequest, survey: &ClearSurvey, image: &Image) -> Ve
         if !request.selects(image, name) {
             return None;
         }
-        let kept = || request.keep.iter().find(|pattern| pattern.matches(image, name, request.now));
+        let kept = || request.keep.iter().find(|pattern| pattern.matches(&candidate(image, name), request.now));
         Some(match protection.clone().or_else(|| kept().map(|pattern| KeepReason::Pattern(pattern.to_string()))) {
             Some(reason) => Err(reason),
             None => Ok(()),
@@ -236,13 +226,34 @@ impl ClearRequest {
         if name.is_some_and(|name| name.reference.is_none()) {
             return false;
         }
+        let candidate = candidate(image, name);
         let (restrictions, selectors): (Vec<_>, Vec<_>) = self.images.iter().partition(|p| p.is_restriction());
         let selected = if selectors.is_empty() {
             name.and_then(|name| name.reference.as_ref()).is_some_and(|reference| self.project.contains(reference))
         } else {
-            selectors.iter().any(|pattern| pattern.matches(image, name, self.now))
+            selectors.iter().any(|pattern| pattern.matches(&candidate, self.now))
         };
-        selected && restrictions.iter().all(|pattern| pattern.matches(image, name, self.now))
+        selected && restrictions.iter().all(|pattern| pattern.matches(&candidate, self.now))
+    }
+}
+
+/// A name of an image, as the plan looks at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Name {
+    /// The engine's text of it, which is what a removal must say.
+    text: String,
+    /// The same, read. `None` for a text that we cannot read: no request selects it, so it keeps its image.
+    reference: Option<ImageReference>,
+}
+
+/// An image under one of its names, as patterns look at it (`None`: an image without names).
+fn candidate<'a>(image: &'a Image, name: Option<&'a Name>) -> Candidate<'a> {
+    Candidate {
+        name: name.and_then(|name| name.reference.as_ref()),
+        id: &image.id,
+        digests: &image.digests,
+        labels: &image.labels,
+        created: image.created,
     }
 }
 
@@ -338,7 +349,7 @@ impl ClearRequest {
         };
         let name = Name { text: reference.to_string(), reference: Some(reference.clone()) };
         self.selects(&nothing, Some(&name))
-            && !self.keep.iter().any(|pattern| pattern.matches(&nothing, Some(&name), self.now))
+            && !self.keep.iter().any(|pattern| pattern.matches(&candidate(&nothing, Some(&name)), self.now))
     }
 }
 

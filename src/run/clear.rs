@@ -3,20 +3,21 @@
 use std::collections::BTreeMap;
 
 use chrono::Utc;
+use futures_util::TryFutureExt;
 
 use super::Run;
 use super::engine::buildkit;
 use crate::buildkit::{BuildKitError, Connection, usage};
 use crate::engine::Engine;
 use crate::error::chain;
-use crate::execute::clear::{BuilderCache, BuilderError, Clear, Pruned, dry_run};
+use crate::execute::clear::{BuilderCache, BuilderError, Clear, dry_run};
 use crate::image::ImageReference;
-use crate::inputs::{ClearInputs, ClearSource, ImagePattern};
+use crate::inputs::{ClearInputs, ClearSource};
 use crate::outcome::clear::{ClearOutcome, Fate, ItemOutcome};
-use crate::plan::clear::{ClearRequest, ClearScope, Pattern, plan};
+use crate::plan::clear::{ClearRequest, plan};
 use crate::project::compose::{LoadRequest, load};
 use crate::runner::ExitCode;
-use crate::survey::clear::{BuilderRecord, ClearSurvey};
+use crate::survey::clear::ClearSurvey;
 
 /// Something is wrong with the inputs, and has been said.
 struct Said;
@@ -47,9 +48,10 @@ pub(super) async fn clear(run: &Run, inputs: &ClearInputs) -> ExitCode {
     let outcome = if inputs.dry_run {
         dry_run(&engine, &plan, run.started)
     } else {
-        let builder = connection
-            .as_ref()
-            .map(|connection| BuilderCache { survey: || records(connection), prune: || prune(connection) });
+        let builder = connection.as_ref().map(|connection| BuilderCache {
+            survey: || usage::records(connection).map_err(BuilderError::from),
+            prune: || usage::prune_all(connection).map_err(BuilderError::from),
+        });
         let clear = Clear {
             engine: &engine,
             request: &request,
@@ -68,23 +70,14 @@ pub(super) async fn clear(run: &Run, inputs: &ClearInputs) -> ExitCode {
 
 /// What is asked: the patterns, and the project's own images where there are none.
 async fn request(run: &Run, inputs: &ClearInputs, engine: Option<&Engine>) -> Result<ClearRequest, Said> {
-    let images = patterns(run, &inputs.images);
-    let keep = patterns(run, &inputs.keep);
     let project = project_images(run, &inputs.source, engine).await?;
-    let scope = ClearScope { images: inputs.scope.images, builder: inputs.scope.builder };
-    Ok(ClearRequest { images: images?, project, keep: keep?, scope, now: Utc::now() })
-}
-
-/// The patterns; every bad one is said.
-fn patterns(run: &Run, texts: &[ImagePattern]) -> Result<Vec<Pattern>, Said> {
-    let mut patterns = Vec::new();
-    for text in texts {
-        match text.as_str().parse::<Pattern>() {
-            Ok(pattern) => patterns.push(pattern),
-            Err(error) => run.explain(&error.to_string(), error.help()),
-        }
-    }
-    if patterns.len() == texts.len() { Ok(patterns) } else { Err(Said) }
+    Ok(ClearRequest {
+        images: inputs.images.clone(),
+        project,
+        keep: inputs.keep.clone(),
+        scope: inputs.scope,
+        now: Utc::now(),
+    })
 }
 
 async fn project_images(run: &Run, source: &ClearSource, engine: Option<&Engine>) -> Result<Vec<ImageReference>, Said> {
@@ -122,28 +115,11 @@ async fn connection(engine: &Engine) -> Result<Option<Connection>, BuildKitError
 
 async fn survey(engine: &Engine, connection: Option<&Connection>) -> Result<ClearSurvey, BuilderError> {
     let builder = match connection {
-        Some(connection) => records(connection).await?,
+        Some(connection) => usage::records(connection).await?,
         None => Vec::new(),
     };
     let own = engine.own_container().await?;
     Ok(ClearSurvey::take(engine, own, builder).await?)
-}
-
-async fn records(connection: &Connection) -> Result<Vec<BuilderRecord>, BuilderError> {
-    let records = usage::records(connection).await?.into_iter().map(|record| BuilderRecord {
-        id: record.id,
-        kind: record.kind,
-        description: record.description,
-        size: record.size,
-        in_use: record.in_use,
-        shared: record.shared,
-    });
-    Ok(records.collect())
-}
-
-async fn prune(connection: &Connection) -> Result<Pruned, BuilderError> {
-    let pruned = usage::prune_all(connection).await?;
-    Ok(Pruned { records: pruned.records, bytes: pruned.bytes })
 }
 
 fn progress(item: &ItemOutcome) -> String {

@@ -1,5 +1,6 @@
 //! What exists now, as far as a clear has to know it: images, who uses them, and the builder's records.
 
+use crate::buildkit::usage::Record;
 use crate::engine::{Container, Engine, EngineError, Image, ImageStore, OwnContainer};
 
 /// What a clear finds.
@@ -16,24 +17,7 @@ pub struct ClearSurvey {
     /// The container that this program runs in.
     pub own: Option<OwnContainer>,
     /// The builder's records, whichever project they are of.
-    pub builder: Vec<BuilderRecord>,
-}
-
-/// A record of the builder's cache, as `Control.DiskUsage` tells it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BuilderRecord {
-    /// Its id.
-    pub id: String,
-    /// `regular`, `source.local`, `exec.cachemount`, …
-    pub kind: String,
-    /// What made it, as `[2/3] COPY . /src`. Masked by the caller.
-    pub description: String,
-    /// Bytes.
-    pub size: u64,
-    /// Whether a build uses it right now; such a record cannot be removed.
-    pub in_use: bool,
-    /// Whether an image holds the same layer, so that removing the record alone frees nothing.
-    pub shared: bool,
+    pub builder: Vec<Record>,
 }
 
 impl ClearSurvey {
@@ -42,11 +26,7 @@ impl ClearSurvey {
     ///
     /// # Errors
     /// [`EngineError`].
-    pub async fn take(
-        engine: &Engine,
-        own: Option<OwnContainer>,
-        builder: Vec<BuilderRecord>,
-    ) -> Result<Self, EngineError> {
+    pub async fn take(engine: &Engine, own: Option<OwnContainer>, builder: Vec<Record>) -> Result<Self, EngineError> {
         let (usage, containers) = tokio::try_join!(engine.image_usage(), engine.containers())?;
         Ok(Self {
             images: usage.images,
@@ -92,11 +72,12 @@ impl ClearSurvey {
 
 #[cfg(test)]
 mod tests {
-    use super::{BuilderRecord, ClearSurvey};
+    use super::ClearSurvey;
+    use crate::buildkit::usage::Record;
     use crate::engine::ImageStore;
 
     fn survey(store: &ImageStore, layers_size: u64, records: &[(&str, u64, bool)]) -> ClearSurvey {
-        let builder = records.iter().map(|(id, size, shared)| BuilderRecord {
+        let builder = records.iter().map(|(id, size, shared)| Record {
             id: (*id).to_owned(),
             kind: "regular".into(),
             description: String::new(),

@@ -1,12 +1,17 @@
+//! Plans of clears: surveys and requests in, decisions and texts out.
+
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 
-use super::{ClearRequest, ClearScope, ImageAction, KeepReason, Pattern, plan};
+use super::{ClearRequest, ImageAction, KeepReason, candidate, plan};
+use crate::buildkit::usage::Record;
 use crate::engine::{Container, Image, ImageStore, OwnContainer, Parents};
-use crate::survey::clear::{BuilderRecord, ClearSurvey};
+use crate::image::pattern::Pattern;
+use crate::inputs::ClearScope;
+use crate::survey::clear::ClearSurvey;
 
 const GUID: &str = "0123456789abcdef0123456789abcdef";
 
@@ -41,8 +46,8 @@ fn container(name: &str, image_id: &str, image: &str) -> Container {
     }
 }
 
-fn record(size: u64, in_use: bool) -> BuilderRecord {
-    BuilderRecord { id: String::new(), kind: "regular".into(), description: String::new(), size, in_use, shared: false }
+fn record(size: u64, in_use: bool) -> Record {
+    Record { id: String::new(), kind: "regular".into(), description: String::new(), size, in_use, shared: false }
 }
 
 fn survey(images: Vec<Image>) -> ClearSurvey {
@@ -352,7 +357,7 @@ proptest! {
             let name = image.tags.contains(&planned.name).then(|| super::Name {
                 text: planned.name.clone(), reference: planned.name.parse().ok(),
             });
-            prop_assert!(!request.keep.iter().any(|keep| keep.matches(image, name.as_ref(), now())), "keep: {planned}");
+            prop_assert!(!request.keep.iter().any(|keep| keep.matches(&candidate(image, name.as_ref()), now())), "keep: {planned}");
             prop_assert!(request.selects(image, name.as_ref()), "not named: {planned}");
         }
     }

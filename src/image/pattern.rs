@@ -1,13 +1,13 @@
 //! Patterns that name images: by reference, id, label or age.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use regex::Regex;
 
-use crate::engine::Image;
-use crate::image::{ImageReference, RESERVED_NAMESPACE};
+use super::{ImageReference, RESERVED_NAMESPACE};
 
 /// A pattern of the inputs `images` and `keep`.
 ///
@@ -35,45 +35,48 @@ enum Kind {
 
 /// Why a text is not a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("read the image pattern '{pattern}': {reason}")]
+#[error("{reason}")]
 pub struct PatternError {
-    /// The pattern as it was given.
-    pub pattern: String,
-    /// What is wrong with it.
-    pub reason: String,
+    reason: String,
 }
 
 impl PatternError {
     /// What to do about it.
     pub fn help(&self) -> &'static str {
-        "Patterns are image names with *, ? and [a-z] (app, app:1.*, ghcr.io/org/*, ** across slashes), sha256:<id>, \
-         label=key[=value] and older-than=7d."
+        "write one a line, or with commas between them: an image name with `*`, `?` and `[a-z]` (`app:1.*`, `ghcr.io/org/*`; \
+         `**` goes across slashes), `sha256:<id>`, `label=key[=value]` or `older-than=7d`"
     }
 }
 
-/// A name of an image, as the plan looks at it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Name {
-    /// The engine's text of it, which is what a removal must say.
-    pub(super) text: String,
-    /// The same, read. `None` for a text that we cannot read: no request selects it, so it keeps its image.
-    pub(super) reference: Option<ImageReference>,
+/// What a pattern looks at: an image under one of its names.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidate<'a> {
+    /// The name; `None` for an image without names.
+    pub name: Option<&'a ImageReference>,
+    /// The engine's id of the image.
+    pub id: &'a str,
+    /// Its digests, as `repository@sha256:…`.
+    pub digests: &'a [String],
+    /// Its labels.
+    pub labels: &'a BTreeMap<String, String>,
+    /// When it was made; `None` if it does not say.
+    pub created: Option<DateTime<Utc>>,
 }
 
 impl Pattern {
     /// Whether this pattern narrows down what others name, when it stands in `images`.
-    pub(super) fn is_restriction(&self) -> bool {
+    pub fn is_restriction(&self) -> bool {
         matches!(self.kind, Kind::OlderThan(_))
     }
 
     /// Whether it goes by names alone.
-    pub(super) fn is_by_name(&self) -> bool {
+    pub fn is_by_name(&self) -> bool {
         matches!(self.kind, Kind::Reference { .. })
     }
 
-    /// Whether it names this image, under this name of it (`None`: an image without names).
-    pub(super) fn matches(&self, image: &Image, name: Option<&Name>, now: DateTime<Utc>) -> bool {
-        let reference = name.and_then(|name| name.reference.as_ref());
+    /// Whether it names this image, under this name of it.
+    pub fn matches(&self, image: &Candidate<'_>, now: DateTime<Utc>) -> bool {
+        let reference = image.name;
         match &self.kind {
             Kind::Reference { repository, tag } => reference.is_some_and(|reference| {
                 names_repository(repository, reference)
@@ -129,7 +132,7 @@ impl FromStr for Pattern {
 
     fn from_str(text: &str) -> Result<Self, PatternError> {
         let text = text.trim();
-        let kind = parse(text).map_err(|reason| PatternError { pattern: text.to_owned(), reason })?;
+        let kind = parse(text).map_err(|reason| PatternError { reason })?;
         Ok(Self { text: text.to_owned(), kind })
     }
 }
@@ -260,33 +263,25 @@ fn parse_age(text: &str) -> Result<TimeDelta, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use chrono::{DateTime, TimeDelta, Utc};
     use proptest::prelude::*;
 
-    use super::{Name, Pattern};
-    use crate::engine::Image;
+    use super::{Candidate, Pattern};
+    use crate::image::ImageReference;
 
     const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
 
-    fn image() -> Image {
-        Image {
-            id: DIGEST.into(),
-            tags: vec![],
-            digests: vec![],
-            created: None,
-            size: 0,
-            shared_size: None,
-            labels: [("team".to_owned(), "blue".to_owned())].into(),
-            parent: None,
-        }
-    }
-
-    fn name(text: &str) -> Name {
-        Name { text: text.into(), reference: Some(text.parse().unwrap()) }
+    /// An image without names.
+    fn image() -> Candidate<'static> {
+        Candidate { name: None, id: DIGEST, digests: &[], labels: &NO_LABELS, created: None }
     }
 
     fn matches(pattern: &str, text: &str) -> bool {
-        pattern.parse::<Pattern>().unwrap().matches(&image(), Some(&name(text)), Utc::now())
+        let name: ImageReference = text.parse().unwrap();
+        pattern.parse::<Pattern>().unwrap().matches(&Candidate { name: Some(&name), ..image() }, Utc::now())
     }
 
     #[test]
@@ -320,23 +315,27 @@ mod tests {
     #[test]
     fn matches_by_digest_id_label_and_age() {
         let now = Utc::now();
-        let digest_only = Image { digests: vec![format!("ghcr.io/org/app@{DIGEST}")], ..image() };
-        let under = |pattern: &str, image: &Image, text: &str| {
-            pattern.parse::<Pattern>().unwrap().matches(image, Some(&name(text)), now)
+        let digests = [format!("ghcr.io/org/app@{DIGEST}")];
+        let under = |pattern: &str, text: &str| {
+            let name: ImageReference = text.parse().unwrap();
+            let image = Candidate { name: Some(&name), digests: &digests, ..image() };
+            pattern.parse::<Pattern>().unwrap().matches(&image, now)
         };
-        assert!(under(&format!("ghcr.io/org/*@{DIGEST}"), &digest_only, "ghcr.io/org/app:1"));
-        assert!(!under(&format!("ghcr.io/org/*@{DIGEST}"), &digest_only, "ghcr.io/org/other:1"));
-        assert!(under("ghcr.io/org/app", &digest_only, &format!("ghcr.io/org/app@{DIGEST}")));
-        assert!(!under("ghcr.io/org/app:latest", &digest_only, &format!("ghcr.io/org/app@{DIGEST}")));
+        assert!(under(&format!("ghcr.io/org/*@{DIGEST}"), "ghcr.io/org/app:1"));
+        assert!(!under(&format!("ghcr.io/org/*@{DIGEST}"), "ghcr.io/org/other:1"));
+        assert!(under("ghcr.io/org/app", &format!("ghcr.io/org/app@{DIGEST}")));
+        assert!(!under("ghcr.io/org/app:latest", &format!("ghcr.io/org/app@{DIGEST}")));
 
-        let nameless = |pattern: &str, image: &Image| pattern.parse::<Pattern>().unwrap().matches(image, None, now);
+        let labels = BTreeMap::from([("team".to_owned(), "blue".to_owned())]);
+        let image = || Candidate { labels: &labels, ..image() };
+        let nameless = |pattern: &str, image: &Candidate<'_>| pattern.parse::<Pattern>().unwrap().matches(image, now);
         assert!(nameless("sha256:0123456789ab", &image()));
         assert!(!nameless("sha256:1123456789ab", &image()));
         assert!(nameless("label=team", &image()) && nameless("label=team=blue", &image()));
         assert!(!nameless("label=team=red", &image()) && !nameless("label=tea", &image()));
         assert!(!nameless("**", &image()), "a name pattern matched an image without names");
 
-        let old = |age: TimeDelta| Image { created: Some(now - age), ..image() };
+        let old = |age: TimeDelta| Candidate { created: Some(now - age), ..image() };
         assert!(nameless("older-than=7d", &old(TimeDelta::days(8))));
         assert!(!nameless("older-than=7d", &old(TimeDelta::days(6))));
         assert!(!nameless("older-than=7d", &image()), "no date counts as old");
@@ -344,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_and_names_the_pattern() {
+    fn refuses_and_says_why() {
         for (pattern, reason) in [
             ("", "it names no repository"),
             (":latest", "it names no repository"),
@@ -368,7 +367,7 @@ mod tests {
             ),
         ] {
             let error = pattern.parse::<Pattern>().unwrap_err();
-            assert_eq!(error.to_string(), format!("read the image pattern '{pattern}': {reason}"));
+            assert_eq!(error.to_string(), reason, "{pattern}");
         }
         // A range the wrong way round is for the regular expression to find.
         assert!("app[z-a]".parse::<Pattern>().is_err());
@@ -391,8 +390,9 @@ mod tests {
         #[test]
         fn any_text_is_read_or_refused(text in ".*") {
             let now = DateTime::from_timestamp(0, 0).unwrap();
+            let name = "app:1".parse().unwrap();
             if let Ok(pattern) = text.parse::<Pattern>() {
-                pattern.matches(&image(), Some(&name("app:1")), now);
+                pattern.matches(&Candidate { name: Some(&name), ..image() }, now);
             }
         }
     }
