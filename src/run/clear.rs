@@ -13,49 +13,48 @@ use crate::error::chain;
 use crate::execute::clear::{BuilderCache, BuilderError, Clear, dry_run};
 use crate::image::ImageReference;
 use crate::inputs::{ClearInputs, ClearSource};
+use crate::outcome::build::EngineFacts;
 use crate::outcome::clear::{ClearOutcome, Fate, ItemOutcome};
 use crate::plan::clear::{ClearRequest, plan};
 use crate::project::compose::{LoadRequest, load};
-use crate::runner::ExitCode;
+use crate::runner::{ExitCode, Signal};
 use crate::survey::clear::ClearSurvey;
 
 /// Something is wrong with the inputs, and has been said.
 struct Said;
 
+/// Everything that is known before anything is removed.
+struct Prepared {
+    request: ClearRequest,
+    engine: Engine,
+    /// Absent on an engine without BuildKit.
+    connection: Option<Connection>,
+    survey: ClearSurvey,
+}
+
 /// Clears what the inputs name.
 pub(super) async fn clear(run: &Run, inputs: &ClearInputs) -> ExitCode {
-    let engine = run.engine().await;
-    let Ok(request) = request(run, inputs, engine.as_ref().ok()).await else { return ExitCode::BadInputs };
-    let engine = match engine {
-        Ok(engine) => engine,
-        Err(error) => return run.no_engine(&error),
+    let prepared = match run.cancellation.token().run_until_cancelled(prepare(run, inputs)).await {
+        Some(Ok(prepared)) => prepared,
+        Some(Err(code)) => return code,
+        None => return cancelled_early(run, inputs),
     };
-    let connection = match connection(&engine).await {
-        Ok(connection) => connection,
-        Err(error) => return run.no_buildkit(&error),
-    };
-    let survey = match survey(&engine, connection.as_ref()).await {
-        Ok(survey) => survey,
-        Err(error) => {
-            run.explain(&format!("find out what there is: {}", chain(error.as_ref())), "");
-            return ExitCode::NoEngine;
-        }
-    };
-    let plan = plan(&request, &survey);
+    let Prepared { request, engine, connection, survey } = &prepared;
+    let plan = plan(request, survey);
     run.console.group("Clear");
     // Image names and container names come from whoever made them.
     plan.to_string().lines().for_each(|line| run.console.passthrough(line));
     let outcome = if inputs.dry_run {
-        dry_run(&engine, &plan, run.started)
+        dry_run(engine, &plan, run.started)
     } else {
         let builder = connection.as_ref().map(|connection| BuilderCache {
             survey: || usage::records(connection).map_err(BuilderError::from),
             prune: || usage::prune_all(connection).map_err(BuilderError::from),
         });
         let clear = Clear {
-            engine: &engine,
-            request: &request,
-            survey: &survey,
+            engine,
+            request,
+            survey,
             plan: &plan,
             builder,
             run_url: run.context.run_url.clone(),
@@ -66,6 +65,35 @@ pub(super) async fn clear(run: &Run, inputs: &ClearInputs) -> ExitCode {
     run.console.end_group();
     run.report_clear(&outcome, &inputs.common);
     exit_code(run, &outcome)
+}
+
+/// Finds out what is asked and what there is. What is wrong has been said when this fails.
+async fn prepare(run: &Run, inputs: &ClearInputs) -> Result<Prepared, ExitCode> {
+    let engine = run.engine().await;
+    let request = request(run, inputs, engine.as_ref().ok()).await.map_err(|Said| ExitCode::BadInputs)?;
+    let engine = engine.map_err(|error| run.no_engine(&error))?;
+    let connection = connection(&engine).await.map_err(|error| run.no_buildkit(&error))?;
+    let survey = survey(&engine, connection.as_ref()).await.map_err(|error| {
+        run.explain(&format!("find out what there is: {}", chain(error.as_ref())), "look at the engine's own log");
+        ExitCode::NoEngine
+    })?;
+    Ok(Prepared { request, engine, connection, survey })
+}
+
+/// A run that was stopped before anything was removed says so all the same.
+fn cancelled_early(run: &Run, inputs: &ClearInputs) -> ExitCode {
+    let outcome = ClearOutcome {
+        dry_run: inputs.dry_run,
+        items: Vec::new(),
+        freed_bytes: 0,
+        verified: None,
+        duration: run.started.elapsed(),
+        engine: EngineFacts::default(),
+        warnings: Vec::new(),
+        cancelled: true,
+    };
+    run.report_clear(&outcome, &inputs.common);
+    run.cancellation.signal().map_or(ExitCode::ClearedInPart, Signal::exit_code)
 }
 
 /// What is asked: the patterns, and the project's own images where there are none.
