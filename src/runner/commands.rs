@@ -192,13 +192,6 @@ impl Console {
         });
     }
 
-    /// Writes text as it is, escape sequences included, and only to a terminal: for live progress. Adds no newline.
-    pub fn draw(&self, text: &str) {
-        if let Mode::Terminal { .. } = self.mode {
-            self.with(|state| state.write(text));
-        }
-    }
-
     /// Begins a group of lines that folds. Groups do not nest.
     pub fn group(&self, title: &str) {
         self.with(|state| match self.mode {
@@ -311,11 +304,7 @@ impl State {
 
     fn line(&mut self, text: &str) {
         let text = text.strip_suffix('\n').unwrap_or(text);
-        self.write(&format!("{text}\n"));
-    }
-
-    fn write(&mut self, text: &str) {
-        let _ = self.writer.write_all(text.as_bytes());
+        let _ = self.writer.write_all(format!("{text}\n").as_bytes());
     }
 }
 

@@ -1,4 +1,4 @@
-//! The runner's file commands: outputs, state, environment variables, step summary.
+//! The runner's file commands: outputs, state, step summary.
 //!
 //! Read by actions/runner `src/Runner.Worker/FileCommandManager.cs` after the step, also when it failed.
 
@@ -23,12 +23,11 @@ pub enum Sink {
     Printed(Console),
 }
 
-/// The four files of a step.
+/// The files of a step that this program writes.
 #[derive(Clone)]
 pub struct FileCommands {
     output: Sink,
     state: Sink,
-    environment: Sink,
     summary: Sink,
 }
 
@@ -45,7 +44,7 @@ pub enum FileCommandError {
         source: io::Error,
     },
     /// The name would be read differently.
-    #[error("`{name}` cannot be the name of an output, a state or a variable")]
+    #[error("`{name}` cannot be the name of an output or a state")]
     Name {
         /// The name.
         name: String,
@@ -69,9 +68,9 @@ impl FileCommandError {
     pub const fn help(&self) -> &'static str {
         match self {
             Self::Write { .. } => {
-                "run as root in the container, as the runner does, and leave GITHUB_OUTPUT, GITHUB_STATE, GITHUB_ENV and GITHUB_STEP_SUMMARY as the runner sets them"
+                "run as root in the container, as the runner does, and leave GITHUB_OUTPUT, GITHUB_STATE and GITHUB_STEP_SUMMARY as the runner sets them"
             }
-            Self::Name { .. } => "use a name without `=`, `<<` and line breaks; NODE_OPTIONS is refused by the runner",
+            Self::Name { .. } => "use a name without `=`, `<<` and line breaks",
             Self::Delimiter { .. } => "run the step again; the delimiter is chosen anew each time",
             Self::SummaryTooLong { .. } => "build fewer images in one step, or set `report: none`",
         }
@@ -85,12 +84,7 @@ impl FileCommands {
             Some(path) => Sink::File(PathBuf::from(path)),
             None => Sink::Printed(console.clone()),
         };
-        Self {
-            output: sink("GITHUB_OUTPUT"),
-            state: sink("GITHUB_STATE"),
-            environment: sink("GITHUB_ENV"),
-            summary: sink("GITHUB_STEP_SUMMARY"),
-        }
+        Self { output: sink("GITHUB_OUTPUT"), state: sink("GITHUB_STATE"), summary: sink("GITHUB_STEP_SUMMARY") }
     }
 
     /// Sets an output of the step.
@@ -107,17 +101,6 @@ impl FileCommands {
     /// If the name or the value cannot be said, or the file cannot be written.
     pub fn save_state(&self, name: &str, value: &str) -> Result<(), FileCommandError> {
         self.state.set(name, value)
-    }
-
-    /// Sets an environment variable for the steps that follow.
-    ///
-    /// # Errors
-    /// If the name or the value cannot be said, or the file cannot be written.
-    pub fn export_variable(&self, name: &str, value: &str) -> Result<(), FileCommandError> {
-        if name.eq_ignore_ascii_case("NODE_OPTIONS") {
-            return Err(FileCommandError::Name { name: name.to_owned() });
-        }
-        self.environment.set(name, value)
     }
 
     /// Appends Markdown to the step summary. The report keeps itself far shorter; this is the last guard.
@@ -224,7 +207,6 @@ mod tests {
                     fs::write(&path, "").unwrap();
                     (name.to_owned(), path.to_str().unwrap().to_owned())
                 })
-                .chain([("GITHUB_ENV".to_owned(), directory.path().join("absent").to_str().unwrap().to_owned())])
                 .collect();
         FileCommands::new(&environment, &Console::new(Mode::Runner, false, std::io::sink()))
     }
@@ -264,18 +246,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let commands = commands(&directory);
         let absent = directory.path().join("absent");
+        let environment = [("GITHUB_STATE".to_owned(), absent.to_str().unwrap().to_owned())].into_iter().collect();
+        let nowhere = FileCommands::new(&environment, &Console::new(Mode::Runner, false, std::io::sink()));
         for (error, text) in [
             (
-                commands.export_variable("A", "b").unwrap_err(),
+                nowhere.save_state("A", "b").unwrap_err(),
                 format!("could not write to the runner's file `{}`", absent.display()),
             ),
             (
-                commands.export_variable("Node_Options", "b").unwrap_err(),
-                "`Node_Options` cannot be the name of an output, a state or a variable".to_owned(),
-            ),
-            (
                 commands.save_state("a=b", "c").unwrap_err(),
-                "`a=b` cannot be the name of an output, a state or a variable".to_owned(),
+                "`a=b` cannot be the name of an output or a state".to_owned(),
             ),
             (
                 assignment("a", "x\nend\ny", "end").unwrap_err(),

@@ -127,7 +127,8 @@ on_every_engine!(a_file_that_vanishes_while_it_is_sent_fails_clearly_or_not_at_a
     for n in 0..2000 {
         project.write(&format!("files/{n:04}"), format!("{}{n}", unique("v")));
     }
-    let action = Action::new(engine, project.path()).input("tags", &unique("vanishes"));
+    let tag = unique("vanishes");
+    let action = Action::new(engine, project.path()).input("tags", &tag);
     let child = action.start();
     for n in (0..2000).rev() {
         let _ = std::fs::remove_file(project.path().join(format!("files/{n:04}")));
@@ -135,7 +136,9 @@ on_every_engine!(a_file_that_vanishes_while_it_is_sent_fails_clearly_or_not_at_a
     let output = child.wait_with_output().unwrap();
     let finished = action.finish(&output);
     match finished.code {
-        Some(0) => {}
+        Some(0) => {
+            docker(engine, &["image", "rm", "-f", &tag]);
+        }
         Some(1) => assert!(finished.stdout.contains("removed while it was sent"), "{}", finished.stdout),
         code => panic!("{code:?}: {}{}", finished.stdout, finished.stderr),
     }

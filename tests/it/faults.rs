@@ -2,10 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::process::Child;
 use std::time::{Duration, Instant};
 
-use crate::support::{Action, Engine, Project, docker, on_every_engine, unique};
+use crate::support::{Action, Engine, LongBuild, Project, docker, on_every_engine, unique};
 
 /// An engine that is not there.
 fn at(address: &str) -> Engine {
@@ -88,49 +87,18 @@ fn what_is_missing_is_exit_2() {
     }
 }
 
-/// The step of a build that takes long enough to be interrupted; each test process has its own.
-fn long_step() -> String {
-    format!("sleep 1{}", std::process::id())
-}
-
-/// A build that is interrupted once its step runs.
-fn long_build(engine: &Engine) -> (Project, Action, Child) {
-    let step = format!("FROM busybox:1.36\nRUN echo {} && {}\n", unique("long"), long_step());
-    let project = Project::new(&[("Dockerfile", &step)]);
-    let action = Action::new(engine, project.path()).input("tags", &unique("long"));
-    let child = action.start();
-    let begun = (0..300).any(|_| {
-        std::thread::sleep(Duration::from_millis(100));
-        running(&long_step())
-    });
-    assert!(begun, "the step never began");
-    (project, action, child)
-}
-
 fn signalled(engine: &Engine, signal: rustix::process::Signal, code: i32) {
-    let (_project, action, child) = long_build(engine);
-    let pid = rustix::process::Pid::from_child(&child);
+    let build = LongBuild::start(engine);
+    let pid = rustix::process::Pid::from_child(&build.child);
     rustix::process::kill_process(pid, signal).unwrap();
     let sent = Instant::now();
-    let output = child.wait_with_output().unwrap();
+    let output = build.child.wait_with_output().unwrap();
     assert!(sent.elapsed() < Duration::from_secs(7), "{:?}", sent.elapsed());
-    let finished = action.finish(&output).expect_code(code);
+    let finished = build.action.finish(&output).expect_code(code);
     assert!(finished.summary.to_lowercase().contains("cancelled"), "{}", finished.summary);
     assert!(finished.outputs.contains_key("duration-seconds"), "{:?}", finished.outputs);
     // The engine must not go on with it: its step is gone from the machine within seconds.
-    let gone = (0..50).any(|_| {
-        std::thread::sleep(Duration::from_millis(100));
-        !running(&long_step())
-    });
-    assert!(gone, "the step still runs");
-}
-
-/// Whether a process of this machine runs this command line. The engines' containers are processes of it.
-fn running(command: &str) -> bool {
-    std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
-        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&line).replace('\0', " ").trim() == command
-    })
+    assert!(build.step.waits_until(false, Duration::from_secs(5)), "the step still runs");
 }
 
 #[test]

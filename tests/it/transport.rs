@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{Action, Manner, Project, Proxy, docker, engine, on_every_engine, unique};
+use crate::support::{Action, LongBuild, Manner, Project, Proxy, docker, engine, on_every_engine, unique};
 
 fn project() -> Project {
     let project = Project::new(&[("Dockerfile", "FROM busybox:1.36\nCOPY marker /\nRUN cat /marker > /copy\n")]);
@@ -41,16 +41,12 @@ on_every_engine!(the_session_goes_by_its_own_endpoint_where_there_is_no_other_wa
 
 on_every_engine!(an_engine_that_goes_away_in_the_middle_fails_the_build_and_not_the_report, |real| {
     let proxy = Proxy::new(real, Manner::Itself);
-    let step = format!("FROM busybox:1.36\nRUN echo {} && sleep 60\n", unique("killed"));
-    let project = Project::new(&[("Dockerfile", &step)]);
-    let action = Action::new(&proxy.engine(real), project.path()).input("tags", &unique("killed"));
-    let child = action.start();
-    std::thread::sleep(Duration::from_secs(3));
+    let build = LongBuild::start(&proxy.engine(real));
     proxy.cut();
     let cut = std::time::Instant::now();
-    let output = child.wait_with_output().unwrap();
+    let output = build.child.wait_with_output().unwrap();
     assert!(cut.elapsed() < Duration::from_secs(10), "{:?}", cut.elapsed());
-    let finished = action.finish(&output).expect_code(1);
+    let finished = build.action.finish(&output).expect_code(1);
     assert!(finished.summary.contains("connection to the builder"), "{}", finished.summary);
     assert_eq!(finished.output("steps-total"), "1");
 });

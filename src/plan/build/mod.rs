@@ -54,7 +54,7 @@ pub struct Wanted {
 }
 
 /// What will be built.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct BuildPlan {
     /// One entry for each target, in the targets' order.
     pub builds: Vec<PlannedBuild>,
@@ -149,14 +149,6 @@ pub fn plan(targets: &[Target], wanted: &Wanted, facts: &Facts) -> Result<BuildP
     }
     if errors.is_empty() { Ok(BuildPlan { builds, warnings }) } else { Err(errors) }
 }
-
-impl PartialEq for PlannedBuild {
-    fn eq(&self, other: &Self) -> bool {
-        self.target == other.target && self.after == other.after
-    }
-}
-
-impl Eq for PlannedBuild {}
 
 impl fmt::Display for BuildPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

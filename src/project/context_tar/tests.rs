@@ -1,3 +1,5 @@
+//! Contexts as archives: what they hold, in which form, and what goes wrong.
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};

@@ -2,12 +2,14 @@
 
 mod action;
 mod engine;
+mod long;
 mod peer;
 mod project;
 mod proxy;
 
 pub(crate) use action::{Action, Finished};
 pub(crate) use engine::{Engine, engine};
+pub(crate) use long::LongBuild;
 pub(crate) use peer::docker;
 pub(crate) use project::{Project, unique};
 pub(crate) use proxy::{Manner, Proxy};

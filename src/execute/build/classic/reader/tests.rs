@@ -1,3 +1,5 @@
+//! What the classic builder's stream becomes: events in, outcome out.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
