@@ -1,5 +1,6 @@
 //! Carries out the plan of a clear and surveys again: the second survey is the proof.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::buildkit::usage::{Pruned, Record};
 use crate::engine::{Engine, EngineError, ImageStore, Tombstone};
 use crate::error::chain;
+use crate::image::ImageReference;
 use crate::outcome::build::EngineFacts;
 use crate::outcome::clear::{ClearOutcome, Fate, ItemOutcome, Place};
 use crate::plan::clear::{self, ClearPlan, ClearRequest, ImageAction, PlannedBuilder, PlannedImage, RecordSum};
@@ -102,15 +104,14 @@ where
         let proof = cancel.run_until_cancelled(self.prove()).await;
         let cancelled = proof.is_none();
         let mut proof = proof.unwrap_or_default();
-        // Also after a clear that was cut short: what is gone is gone, and the next build has to know.
-        if !cancelled || items.iter().any(|item| item.fate == Fate::Removed) {
-            let marks =
-                tokio::time::timeout(if cancelled { HURRY } else { ANY_TIME }, self.leave_marks(proof.builder_cleared))
-                    .await;
-            proof
-                .warnings
-                .extend(marks.unwrap_or_else(|_| vec!["the engine took too long to keep the marks".to_owned()]));
-        }
+        // Also after a clear that was cut short: what is gone is gone, and the next build of it has to know.
+        let (repositories, time) = if cancelled {
+            (self.plan.tombstones.intersection(&removed(&items)).cloned().collect(), HURRY)
+        } else {
+            (self.plan.tombstones.clone(), ANY_TIME)
+        };
+        let marks = tokio::time::timeout(time, self.leave_marks(&repositories, proof.builder_cleared)).await;
+        proof.warnings.extend(marks.unwrap_or_else(|_| vec!["the engine took too long to keep the marks".to_owned()]));
         ClearOutcome {
             dry_run: false,
             items,
@@ -156,10 +157,10 @@ where
         }
     }
 
-    /// Leaves a mark for every cleared repository. A mark too few makes a later report poorer; it does not undo the clear.
-    async fn leave_marks(&self, builder_cleared: bool) -> Vec<String> {
+    /// Leaves a mark for each of these repositories. A mark too few makes a later report poorer; it does not undo the clear.
+    async fn leave_marks(&self, repositories: &BTreeSet<String>, builder_cleared: bool) -> Vec<String> {
         let mut warnings = Vec::new();
-        for repository in &self.plan.tombstones {
+        for repository in repositories {
             let tombstone = Tombstone {
                 repository: repository.clone(),
                 cleared_at: self.request.now,
@@ -188,6 +189,12 @@ struct Proof {
     verified: bool,
     builder_cleared: bool,
     warnings: Vec<String>,
+}
+
+/// Repositories of which an image is gone.
+fn removed(items: &[ItemOutcome]) -> BTreeSet<String> {
+    let gone = items.iter().filter(|item| item.place == Place::Images && item.fate == Fate::Removed);
+    gone.filter_map(|item| item.name.parse::<ImageReference>().ok()).map(|image| image.repository()).collect()
 }
 
 /// Prunes until nothing is left, or nothing more goes.
