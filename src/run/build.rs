@@ -111,13 +111,11 @@ impl Prepared {
 }
 
 async fn project(run: &Run, inputs: &BuildInputs, engine: Option<&Engine>) -> Result<Project, ExitCode> {
-    let environment: BTreeMap<String, String> =
-        run.environment.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let compose = matches!(inputs.source, Source::Compose { .. });
     let directory_name = run.directory_name(engine.filter(|_| compose)).await;
     let request = Request {
         inputs,
-        environment: &environment,
+        environment: run.environment.variables(),
         workspace: &run.context.workspace,
         directory_name: &directory_name,
         commit: run.context.head_commit.as_deref(),

@@ -1,7 +1,5 @@
 //! `mode: clear`: survey, plan, print, apply, survey again.
 
-use std::collections::BTreeMap;
-
 use chrono::Utc;
 use futures_util::TryFutureExt;
 
@@ -114,12 +112,10 @@ async fn project_images(run: &Run, source: &ClearSource, engine: Option<&Engine>
         ClearSource::Tags(tags) => return Ok(tags.clone()),
         ClearSource::Compose { files, services } => (files, services),
     };
-    let environment: BTreeMap<String, String> =
-        run.environment.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let directory_name = run.directory_name(engine).await;
     let loaded = load(&LoadRequest {
         files,
-        environment: &environment,
+        environment: run.environment.variables(),
         services,
         profiles: &[],
         directory_name: &directory_name,

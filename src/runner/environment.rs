@@ -32,6 +32,11 @@ impl Environment {
         self.get(name).filter(|value| !value.is_empty())
     }
 
+    /// All variables, for who interpolates with them.
+    pub const fn variables(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+
     /// All variables, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
