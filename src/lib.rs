@@ -10,6 +10,7 @@
 
 pub mod address;
 pub mod buildkit;
+pub mod cache;
 pub mod engine;
 pub mod error;
 pub mod execute;
