@@ -5,6 +5,7 @@
 mod expand;
 mod lines;
 mod locate;
+mod stages;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use expand::expand;
 pub use lines::{Instruction, Lines};
+pub use stages::IntermediateStage;
 
 /// A Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -222,11 +224,7 @@ impl Dockerfile {
 
     /// The stages that a target needs, itself among them: all if it is not known.
     fn needed_stages(&self, target: Option<&str>, build_args: &BTreeMap<String, String>) -> BTreeSet<usize> {
-        let last = self.stages.len().saturating_sub(1);
-        let start = target.map_or(Some(last), |name| {
-            self.stage_index(name, self.stages.len()).or_else(|| name.parse().ok().filter(|index| *index <= last))
-        });
-        let Some(start) = start else { return (0..self.stages.len()).collect() };
+        let Some(start) = self.target_index(target) else { return (0..self.stages.len()).collect() };
         let mut needed = BTreeSet::new();
         let mut open = vec![start];
         while let Some(index) = open.pop() {
@@ -239,6 +237,14 @@ impl Dockerfile {
             );
         }
         needed
+    }
+
+    /// The stage to build, by its name or place; the last one if absent.
+    fn target_index(&self, target: Option<&str>) -> Option<usize> {
+        let last = self.stages.len().checked_sub(1)?;
+        target.map_or(Some(last), |name| {
+            self.stage_index(name, self.stages.len()).or_else(|| name.parse().ok().filter(|index| *index <= last))
+        })
     }
 
     /// Whether a name is not one of the first `stages` stages: only one above can be a base.
