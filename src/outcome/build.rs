@@ -51,6 +51,8 @@ pub struct ImageOutcome {
     pub other: Vec<OperationOutcome>,
     /// Cache sources that could not be used, each with the engine's reason.
     pub unused_sources: Vec<UnusedSource>,
+    /// Why the build was repeated without the records of the image cache, if it was.
+    pub without_cache: Option<String>,
     /// Set if this is the first build after a clear of this image.
     pub fresh_after: Option<ClearMark>,
     /// Bytes of context that travelled to the builder.

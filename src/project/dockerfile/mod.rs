@@ -18,6 +18,7 @@ pub use stages::IntermediateStage;
 /// A Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dockerfile {
+    text: String,
     syntax: Option<String>,
     escape: char,
     global_args: Vec<Arg>,
@@ -145,6 +146,7 @@ impl Dockerfile {
     pub fn parse(text: &str) -> Result<Self, DockerfileError> {
         let split = lines::split(text)?;
         let mut dockerfile = Self {
+            text: text.to_owned(),
             syntax: syntax(text).map(str::to_owned),
             escape: split.escape,
             global_args: Vec::new(),

@@ -13,6 +13,17 @@ pub struct IntermediateStage {
     pub name: Option<String>,
 }
 
+impl IntermediateStage {
+    /// The name to build it by: its own, or the one that [`Dockerfile::with_named_stages`] gives it.
+    pub fn target(&self) -> String {
+        self.name.clone().unwrap_or_else(|| given_name(self.index))
+    }
+}
+
+fn given_name(index: usize) -> String {
+    format!("stage-{index}")
+}
+
 impl Dockerfile {
     /// The intermediate stages that a target copies from and does not build on.
     ///
@@ -38,6 +49,23 @@ impl Dockerfile {
             .filter(|(_, stage)| !replaced(stage))
             .map(|(index, stage)| IntermediateStage { index, name: stage.name.clone() })
             .collect()
+    }
+
+    /// The text with a name for every stage that has none: only a stage with a name can be a target. Steps and their cache
+    /// keys are the same.
+    pub fn with_named_stages(&self) -> String {
+        let ends: BTreeMap<usize, String> = self
+            .stages
+            .iter()
+            .enumerate()
+            .filter(|(_, stage)| stage.name.is_none())
+            .filter_map(|(index, stage)| Some((usize::try_from(stage.lines.last).ok()?, given_name(index))))
+            .collect();
+        let named = |(number, line): (usize, &str)| match ends.get(&number) {
+            Some(name) => format!("{} AS {name}\n", line.trim_end()),
+            None => line.to_owned(),
+        };
+        (1..).zip(self.text.split_inclusive('\n')).map(named).collect()
     }
 
     /// The stage that a stage is `FROM`.
@@ -69,6 +97,15 @@ mod tests {
         let contexts = BTreeSet::from(["replaced".to_owned()]);
         let stages = Dockerfile::parse(text).unwrap().intermediate_stages(target, &args, &contexts);
         stages.into_iter().map(|stage| stage.name.unwrap_or_else(|| stage.index.to_string())).collect()
+    }
+
+    #[test]
+    fn every_stage_gets_a_name() {
+        let text = "# syntax=x\nARG A\nFROM a \\\n  \nRUN x\nFROM b AS two\nFROM c  ";
+        let named = Dockerfile::parse(text).unwrap().with_named_stages();
+        let stages = Dockerfile::parse(&named).unwrap();
+        let names: Vec<_> = stages.stages().iter().map(|stage| stage.name().unwrap()).collect();
+        assert_eq!(names, ["stage-0", "two", "stage-2"], "{named}");
     }
 
     #[test]
