@@ -1,7 +1,6 @@
 //! After a build: its records, and its intermediate stages as images of ours.
 
 use futures_util::future::join_all;
-use tokio_util::sync::CancellationToken;
 
 use super::Execution;
 use crate::buildkit::gateway::Gateway;
@@ -137,7 +136,7 @@ impl Keeper<'_> {
                 Records::from_exported_blobs(&written).map_err(KeepError::Records)?
             }
             Method::Inline { reference } => {
-                let config = self.config(&reference.canonical(), &token).await.map_err(KeepError::Config)?;
+                let config = self.config(&reference.canonical()).await.map_err(KeepError::Config)?;
                 let config = config.ok_or(KeepError::NoImage)?;
                 Records::from_image_config(&config).map_err(KeepError::Records)?.ok_or(KeepError::NoRecords)?
             }
@@ -145,9 +144,9 @@ impl Keeper<'_> {
         Ok((id, records))
     }
 
-    async fn config(&self, reference: &str, token: &CancellationToken) -> Result<Option<bytes::Bytes>, BuildKitError> {
+    async fn config(&self, reference: &str) -> Result<Option<bytes::Bytes>, BuildKitError> {
         let gateway = Gateway::open(self.connection, self.session).await?;
-        let config = gateway.config(reference, token).await;
+        let config = gateway.config(reference).await;
         gateway.close().await;
         config
     }

@@ -65,7 +65,7 @@ impl Lookup<'_> {
         let read = async {
             let session = Session::open(self.connection, Services::new(Credentials::default()), "").await?;
             let gateway = Gateway::open(self.connection, &session).await?;
-            let config = gateway.config(&reference.canonical(), &CancellationToken::new()).await;
+            let config = gateway.config(&reference.canonical()).await;
             gateway.close().await;
             config
         };
