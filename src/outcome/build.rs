@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 /// What one run of `mode: build` did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,7 +197,8 @@ pub enum OperationKind {
 }
 
 /// Where cached steps came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum CacheSource {
     /// Nothing was cached.
     None,
