@@ -1,7 +1,7 @@
 //! What a Dockerfile takes from the main context.
 
 use crate::patterns::slash_path::clean;
-use crate::project::dockerfile::{Dockerfile, Instruction};
+use crate::project::dockerfile::{Dockerfile, Instruction, Stage};
 
 /// The paths that `COPY`, `ADD` and bind mounts name, wildcards left in, relative and clean; `None` means everything.
 ///
@@ -15,7 +15,7 @@ pub(super) fn sources(dockerfile: &Dockerfile) -> Option<Vec<String>> {
         return None;
     }
     let mut paths = Vec::new();
-    for instruction in dockerfile.stages().iter().flat_map(|stage| stage.instructions()) {
+    for instruction in dockerfile.stages().iter().flat_map(Stage::instructions) {
         match instruction.keyword.as_str() {
             "COPY" if has_flag(instruction, "--from=") => {}
             "COPY" | "ADD" => paths.extend(copied(&instruction.arguments)?),
@@ -58,8 +58,8 @@ fn mounted(instruction: &Instruction) -> Option<Vec<String>> {
             return None;
         }
         let value = |names: &[&str]| {
-            let fields = mount.split(',').filter_map(|field| field.split_once('='));
-            fields.filter(|(name, _)| names.contains(&name.to_ascii_lowercase().as_str())).last()
+            let mut fields = mount.split(',').filter_map(|field| field.split_once('='));
+            fields.rfind(|(name, _)| names.contains(&name.to_ascii_lowercase().as_str()))
         };
         let is_bind = value(&["type"]).is_none_or(|(_, kind)| kind.eq_ignore_ascii_case("bind"));
         if is_bind && value(&["from"]).is_none() {

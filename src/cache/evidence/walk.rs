@@ -115,7 +115,7 @@ impl Reader<'_> {
             }
             let added = entry.map_err(SyncError::from).and_then(|entry| {
                 let (stat, content) = stats.of(&entry)?;
-                self.add(&entry, stat, content);
+                self.add(&entry, &stat, content);
                 Ok(())
             });
             if let Err(error) = added {
@@ -130,7 +130,7 @@ impl Reader<'_> {
         self.files.listed = false;
     }
 
-    fn add(&mut self, entry: &Entry, stat: Stat, content: Content) {
+    fn add(&mut self, entry: &Entry, stat: &Stat, content: Content) {
         let directory = entry.path.parent().filter(|parent| !parent.as_os_str().is_empty());
         while self.open.last().is_some_and(|(path, _)| Some(path.as_path()) != directory) {
             self.open.pop();
@@ -144,7 +144,7 @@ impl Reader<'_> {
         let name = stat.path.rsplit('/').next().unwrap_or_default().to_owned();
         let index = self.files.nodes.len();
         let kind = entry.metadata.file_type();
-        let attributes = attributes(&stat);
+        let attributes = attributes(stat);
         let (kind, digest) = if kind.is_dir() {
             self.open.push((entry.path.clone(), index));
             (Kind::Directory, Keyed::default())
@@ -250,7 +250,15 @@ fn largest_to_read(sizes: impl Iterator<Item = u64>, limit: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::largest_to_read;
+    use super::{Stat, attributes, largest_to_read};
+
+    #[test]
+    fn attributes_count_as_buildkit_counts_them() {
+        let names = ["user.x", "trusted.y", "security.capability", "security.selinux", "system.posix_acl_access"];
+        let stat = Stat { xattrs: names.map(|name| (name.to_owned(), b"1".into())).into(), ..Stat::default() };
+        let counted: Vec<_> = attributes(&stat).into_keys().collect();
+        assert_eq!(counted, ["security.capability", "trusted.y", "user.x"]);
+    }
 
     #[test]
     fn small_files_are_read_first() {
