@@ -194,7 +194,7 @@ impl Reader<'_> {
     }
 
     fn read_content(&self, file: &Unread, cancelled: &CancellationToken) -> Option<Result<Keyed, SyncError>> {
-        let path = self.files.path(file.node)?;
+        let path = self.files.path(file.node).unwrap_or_default();
         let mut hasher = with_attributes(self.salt, Of::File, &file.attributes);
         let mut content = match ContextFile::open(&self.context.root, &path) {
             Ok(content) => content,

@@ -127,20 +127,18 @@ fn difference(before: &Node, now: &Node) -> Difference {
 }
 
 fn removed(before: &ContextFiles, now: &ContextFiles, of_before: &[Option<usize>]) -> BTreeMap<String, usize> {
-    let mut removed = BTreeMap::new();
+    // The directory that is still there, itself or the nearest above; directories come before what lies in them.
+    let mut nearest: Vec<Option<usize>> = Vec::with_capacity(before.nodes.len());
+    let mut counts: BTreeMap<Option<usize>, usize> = BTreeMap::new();
     for ((node, counterpart), occupied) in before.nodes.iter().zip(of_before).zip(occupied(before)) {
-        if counterpart.is_some() || occupied {
-            continue;
+        let above = node.parent.and_then(|parent| nearest.get(parent).copied().flatten());
+        nearest.push(counterpart.or(above));
+        if counterpart.is_none() && !occupied {
+            *counts.entry(above).or_default() += 1;
         }
-        let mut directory = node.parent;
-        let mut path = None;
-        while let (Some(index), None) = (directory, &path) {
-            path = of_before.get(index).copied().flatten().and_then(|index| now.path(index));
-            directory = before.nodes.get(index).and_then(|node| node.parent);
-        }
-        *removed.entry(path.unwrap_or_else(|| ".".to_owned())).or_default() += 1;
     }
-    removed
+    let path = |directory: Option<usize>| directory.and_then(|index| now.path(index)).unwrap_or_else(|| ".".to_owned());
+    counts.into_iter().map(|(directory, count)| (path(directory), count)).collect()
 }
 
 #[cfg(test)]
