@@ -3,6 +3,7 @@
 mod keep;
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
@@ -13,9 +14,9 @@ use super::{Run, secrets};
 use crate::buildkit::mask::Masks;
 use crate::buildkit::session::Credentials;
 use crate::buildkit::{BuildKitError, Connection, workers};
+use crate::cache::ledger::{Access, identities};
 use crate::engine::{Engine, ImageStore, Mark};
 use crate::error::chain;
-use crate::cache::ledger::{Ledger, Scope, identities};
 use crate::execute::build::{Built, Execution, Progress, execute};
 use crate::inputs::{BuildInputs, Source};
 use crate::outcome::build::{BuildOutcome, ClearMark, EngineFacts, ImageResult};
@@ -25,7 +26,7 @@ use crate::project::{Project, Request, resolve};
 use crate::registry::Login;
 use crate::report::progress::{self, Colour};
 use crate::runner::{ExitCode, Mode, Signal};
-use crate::survey::cache::Lookup;
+use crate::survey::cache::{Lookup, Previous};
 
 /// Everything that is known before the first image is built.
 struct Prepared {
@@ -39,7 +40,7 @@ struct Prepared {
     /// The mark of a clear for each build.
     marks: Vec<Option<ClearMark>>,
     /// The ledger that each build will replace.
-    previous: Vec<Option<Ledger>>,
+    previous: Vec<Option<Previous>>,
 }
 
 /// Builds what the inputs ask for.
@@ -97,7 +98,8 @@ async fn prepare(run: &Run, inputs: &BuildInputs) -> Result<Prepared, ExitCode> 
     let connection = connection(wanted.builder, &engine).await.map_err(|error| run.no_buildkit(&error))?;
     let marks = marks(&project.targets, &engine).await;
     let facts = engine_facts(&project, &engine, connection.as_ref()).await;
-    let (caches, previous) = image_caches(run, inputs, &mut project.targets, &marks, &engine, connection.as_ref()).await;
+    let (caches, previous) =
+        image_caches(run, inputs, &mut project.targets, &marks, &engine, connection.as_ref()).await;
     let plan = plan(&project.targets, &project.dockerfiles, caches, &wanted, &facts).map_err(|errors| {
         errors.iter().for_each(|error| run.explain(&error.to_string(), error.help()));
         ExitCode::BadInputs
@@ -116,15 +118,16 @@ async fn image_caches(
     marks: &[Option<ClearMark>],
     engine: &Engine,
     connection: Option<&Connection>,
-) -> (Vec<ImageCache>, Vec<Option<Ledger>>) {
+) -> (Vec<ImageCache>, Vec<Option<Previous>>) {
     let Some(connection) = connection else {
         targets.iter_mut().zip(marks).for_each(classic_sources);
         return (Vec::new(), Vec::new());
     };
-    let scope = Scope::of(&run.context);
-    let identities = identities(targets, inputs.cache_key.as_deref());
+    let begun = Instant::now();
+    let access = Access::of(&run.context);
+    let identities = identities(targets.iter(), inputs.cache_key.as_deref(), &engine.info().platform);
     let oldest = inputs.cache_max_age.and_then(|age| Utc::now().checked_sub_signed(age));
-    let lookup = Lookup { engine, connection, scope: &scope, oldest };
+    let lookup = Lookup { engine, connection, access: &access, oldest };
     let found = targets.iter().zip(&identities).map(|(target, identity)| lookup.find(target, identity.as_ref()));
     let found = futures_util::future::join_all(found).await;
     let mut caches = Vec::with_capacity(targets.len());
@@ -144,6 +147,7 @@ async fn image_caches(
         caches.push(cache);
         previous.push(found.previous);
     }
+    tracing::debug!("image cache: looked up in {} ms", begun.elapsed().as_millis());
     (caches, previous)
 }
 

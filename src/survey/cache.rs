@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 
 use crate::buildkit::Connection;
-use crate::cache::ledger::{Identity, Key, Ledger, Role, Scope};
+use crate::cache::ledger::{Access, Identity, Ledger, LedgerKey, Role};
 use crate::cache::records::{Offer, Records};
 use crate::engine::{Engine, ImageDetails, ImageStore};
 use crate::error::chain;
@@ -27,8 +27,8 @@ pub struct Lookup<'a> {
     pub engine: &'a Engine,
     /// Its BuildKit.
     pub connection: &'a Connection,
-    /// Who looks.
-    pub scope: &'a Scope,
+    /// What this run may read.
+    pub access: &'a Access,
     /// Records made before are not offered.
     pub oldest: Option<DateTime<Utc>>,
 }
@@ -37,13 +37,22 @@ pub struct Lookup<'a> {
 #[derive(Debug, Default)]
 pub struct Found {
     /// The ledger that this run will replace.
-    pub previous: Option<Ledger>,
+    pub previous: Option<Previous>,
     /// What there is to offer and to keep.
     pub cache: ImageCache,
     /// Cache sources that are not images of this engine: BuildKit asks for them itself.
     pub elsewhere: Vec<CacheSource>,
     /// What is offered, a line for each source, for the log.
     pub sources: Vec<String>,
+}
+
+/// A ledger and the image that it is in.
+#[derive(Debug, Clone)]
+pub struct Previous {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// The engine's id of its image.
+    pub image_id: String,
 }
 
 /// Records and the image that must be there for them.
@@ -57,7 +66,7 @@ struct Candidate {
 impl Lookup<'_> {
     /// Looks for everything that a target can take steps from.
     pub async fn find(&self, target: &Target, identity: Option<&Identity>) -> Found {
-        let keys = identity.map(|identity| self.scope.readable(identity)).unwrap_or_default();
+        let keys = identity.map(|identity| self.access.keys(identity)).unwrap_or_default();
         let (ledgers, (images, elsewhere)) = tokio::join!(self.ledgers(&keys), self.images(target));
         let mut unused = Vec::new();
         let mut readable = Vec::new();
@@ -65,11 +74,11 @@ impl Lookup<'_> {
             match ledger {
                 Ok(Some(ledger)) => readable.push(ledger),
                 Ok(None) => {}
-                Err(reason) => unused.push(UnusedSource { source: key.to_string(), reason }),
+                Err(reason) => unused.push(UnusedSource { source: key.name(), reason }),
             }
         }
-        let previous = keys.first().and_then(|own| readable.iter().find(|ledger| ledger.key == *own)).cloned();
-        let mut candidates: Vec<Candidate> = readable.iter().flat_map(candidates).collect();
+        let mut candidates: Vec<Candidate> = readable.iter().flat_map(|found| candidates(&found.ledger)).collect();
+        let previous = readable.into_iter().find(|found| keys.first() == Some(&found.ledger.key));
         for (reference, details) in images {
             if candidates.iter().any(|candidate| candidate.image_id == details.id) {
                 continue;
@@ -83,36 +92,33 @@ impl Lookup<'_> {
             }
         }
         let present = self.present(&candidates).await;
-        let complete = previous.as_ref().and_then(|ledger| complete(ledger, &present));
+        let complete = previous.as_ref().and_then(|found| complete(&found.ledger, &present));
         let mut sources = Vec::new();
         let records: Vec<Records> = candidates
             .into_iter()
             .filter_map(|candidate| {
                 let details = present.get(&candidate.image_id)?;
                 let records = self.usable(candidate.records, details);
-                let count = records.results();
+                let count = records.count_with_results();
                 (count > 0).then(|| sources.push(format!("{count} from {}", candidate.source)))?;
                 Some(records)
             })
             .collect();
-        let cache = ImageCache {
-            offer: Offer::new(records),
-            ledger: keys.into_iter().next(),
-            complete,
-            stages: false,
-            unused,
-        };
+        let cache =
+            ImageCache { offer: Offer::new(records), ledger: keys.into_iter().next(), complete, stages: false, unused };
         Found { previous, cache, elsewhere, sources }
     }
 
     /// The ledgers of these keys, as far as there are any.
-    async fn ledgers(&self, keys: &[Key]) -> Vec<Result<Option<Ledger>, String>> {
+    async fn ledgers(&self, keys: &[LedgerKey]) -> Vec<Result<Option<Previous>, String>> {
         join_all(keys.iter().map(|key| self.ledger(key))).await
     }
 
-    async fn ledger(&self, key: &Key) -> Result<Option<Ledger>, String> {
-        let found = self.engine.read_ledger(&key.ledger_reference()).await.map_err(|error| chain(&error))?;
-        found.map(|found| Ledger::read(&found.bytes, key)).transpose().map_err(|error| chain(&error))
+    async fn ledger(&self, key: &LedgerKey) -> Result<Option<Previous>, String> {
+        let found = self.engine.read_ledger(&key.name()).await.map_err(|error| chain(&error))?;
+        let Some(found) = found else { return Ok(None) };
+        let ledger = Ledger::open(&found.content, key).map_err(|error| chain(&error))?;
+        Ok(Some(Previous { ledger, image_id: found.id.unwrap_or_default() }))
     }
 
     /// Images of the engine among the cache sources, the first tag if none was named; and the other sources.
@@ -152,33 +158,37 @@ impl Lookup<'_> {
 
     /// Records whose layers are in the engine, in this image, and that are not too old.
     fn usable(&self, records: Records, image: &ImageDetails) -> Records {
-        let graph_driver = self.engine.info().store == ImageStore::GraphDriver;
+        let graph_driver = matches!(self.engine.info().store, ImageStore::GraphDriver(_));
         records.keep(|result| {
-            let young = self.oldest.is_none_or(|oldest| result.created_at() >= oldest);
+            // A record that does not say when it was made may be older than anything.
+            let young = self.oldest.is_none_or(|oldest| result.created_at().is_some_and(|created| created >= oldest));
             // The containerd store names an image by what is in it: where the image is, its layers are. A graph driver
             // asks for a missing layer for almost a minute.
-            let there = !graph_driver || image.layers.iter().map(String::as_str).take(result.len()).eq(result.diff_ids());
-            young && there
+            let layers = result.layers();
+            let begins = || {
+                image.layers.iter().take(layers.len()).cloned().eq(layers.iter().map(|layer| layer.diff_id.to_string()))
+            };
+            young && (!graph_driver || begins())
         })
     }
 }
 
 fn candidates(ledger: &Ledger) -> impl Iterator<Item = Candidate> {
-    let of = ledger.key.to_string();
+    let of = ledger.key.name();
     ledger.images.iter().map(move |image| Candidate {
         source: match &image.role {
             Role::Final => format!("{} ({of})", image.reference),
             Role::Stage { name } => format!("stage {name} ({of})"),
         },
-        image_id: image.id.clone(),
+        image_id: image.id.to_string(),
         records: image.records.clone(),
     })
 }
 
 /// What a ledger holds, if everything of it is there.
 fn complete(ledger: &Ledger, present: &BTreeMap<String, ImageDetails>) -> Option<Complete> {
-    let all = ledger.images.iter().all(|image| present.contains_key(&image.id));
-    let image_id = ledger.images.iter().find(|image| image.role == Role::Final)?.id.clone();
+    let all = ledger.images.iter().all(|image| present.contains_key(image.id.as_str()));
+    let image_id = ledger.images.iter().find(|image| image.role == Role::Final)?.id.to_string();
     let stages = ledger.images.iter().filter_map(|image| match &image.role {
         Role::Stage { name } => Some(name.clone()),
         Role::Final => None,

@@ -61,8 +61,6 @@ pub struct StepFact {
     pub source: CacheSource,
     /// How long it took.
     pub seconds: f64,
-    /// BuildKit's digest of it and of everything that it is built on.
-    pub digest: String,
 }
 
 /// One of the last builds.

@@ -50,6 +50,32 @@ impl LedgerLabel {
     }
 }
 
+/// The label of a stage's image: whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageLabel {
+    schema: u32,
+    /// The ledger that names it.
+    pub key: LedgerKey,
+    /// The stage.
+    pub stage: String,
+}
+
+impl StageLabel {
+    /// The name of the label.
+    pub const NAME: &str = "watchparty-cache.stage";
+
+    /// The label of a stage of this ledger's image.
+    pub fn new(key: &LedgerKey, stage: &str) -> Self {
+        Self { schema: SCHEMA, key: key.clone(), stage: stage.to_owned() }
+    }
+
+    /// The label's text.
+    pub fn encode(&self) -> String {
+        // The types leave serde_json nothing to fail at.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
 impl Ledger {
     /// The summary for the label.
     pub fn label(&self) -> LedgerLabel {

@@ -1,6 +1,7 @@
 //! One image by a BuildKit solve.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::hits::Before;
 use super::keep::{Keeper, Kept};
@@ -54,9 +55,9 @@ pub(super) async fn build(
     let attempt = solve_once_or_twice(index, build, request, with, &open).await;
     let mut outcome = describe(index, build, with, &attempt, &open);
     built(&mut outcome);
-    let (kept, ()) = tokio::join!(keep(index, build, with, &open, &attempt, &outcome.result.clone()), async {
-        attribute(&open, &attempt, &mut outcome).await;
-    });
+    let result = outcome.result.clone();
+    let (kept, ()) =
+        tokio::join!(keep(index, build, with, &open, &attempt, &result), attribute(&open, &attempt, &mut outcome));
     Built { outcome, kept }
 }
 
@@ -69,7 +70,8 @@ async fn attribute(open: &Open<'_>, attempt: &Attempt, outcome: &mut ImageOutcom
         &open.before
     };
     let cached = outcome.steps.iter().any(|step| step.cached);
-    let after = if before.needs_after() && cached { usage::records(open.connection).await.ok() } else { Some(Vec::new()) };
+    let after =
+        if before.needs_after() && cached { usage::records(open.connection).await.ok() } else { Some(Vec::new()) };
     match after {
         Some(after) => before.attribute(&mut outcome.steps, &after),
         None => Before::Unknown.attribute(&mut outcome.steps, &[]),
@@ -81,17 +83,13 @@ struct Open<'a> {
     connection: &'a Connection,
     session: Session,
     stores: ContentStores,
-    transferred: Transferred,
+    transferred: Arc<Transferred>,
     /// What the builder had before, where that is needed to tell where hits come from.
     before: Before,
     begun: Duration,
 }
 
-async fn open<'a>(
-    build: &PlannedBuild,
-    request: Request<'_>,
-    with: &Execution<'a>,
-) -> Result<Open<'a>, ImageResult> {
+async fn open<'a>(build: &PlannedBuild, request: Request<'_>, with: &Execution<'a>) -> Result<Open<'a>, ImageResult> {
     let Some(connection) = with.connection else {
         return Err(ImageResult::Failed(internal("there is no connection to BuildKit")));
     };
@@ -106,8 +104,7 @@ async fn open<'a>(
     let opening = async {
         tokio::join!(Before::look(connection, build), Session::open(connection, services, request.shared_key))
     };
-    let (before, session) =
-        with.cancelled.run_until_cancelled(opening).await.ok_or(ImageResult::Cancelled)?;
+    let (before, session) = with.cancelled.run_until_cancelled(opening).await.ok_or(ImageResult::Cancelled)?;
     let session = session.map_err(|error| ImageResult::Failed(broken(&error)))?;
     Ok(Open { connection, session, stores, transferred, before, begun })
 }
@@ -205,7 +202,10 @@ async fn keep(
     let Open { connection, session, stores, .. } = open;
     // A stage that the build did not need may still be there, as a record that was offered.
     let import = build.offer.as_ref().filter(|_| attempt.without_offer.is_none()).map(|offer| import(offer));
-    Keeper { index, connection, session, stores, import, with }.keep(keep, image_id, &reference).await
+    let begun = Instant::now();
+    let kept = Keeper { index, connection, session, stores, import, with }.keep(keep, image_id, &reference).await;
+    tracing::debug!("image cache: kept in {} ms", begun.elapsed().as_millis());
+    kept
 }
 
 fn describe(

@@ -68,7 +68,8 @@ impl Before {
         let mut descriptions: Vec<String> = Vec::new();
         for record in imported {
             let description = plain(&record.description);
-            match ran.iter_mut().find(|(instruction, count)| **count > 0 && description.contains(instruction.as_str())) {
+            match ran.iter_mut().find(|(instruction, count)| **count > 0 && description.contains(instruction.as_str()))
+            {
                 Some((_, count)) => *count -= 1,
                 None => descriptions.push(description),
             }
@@ -99,6 +100,9 @@ fn plain(text: &str) -> String {
     // `[stage 2/5] RUN make` is what the builder calls a step that it ran itself.
     let text = text.strip_prefix('[').and_then(|rest| rest.split_once("] ")).map_or(text, |(_, rest)| rest);
     let text = text.split_once("/bin/sh -c ").map_or(text, |(_, command)| command);
-    let text = text.split_once(' ').filter(|(word, _)| word.chars().all(|c| c.is_ascii_uppercase())).map_or(text, |(_, rest)| rest);
+    let text = text
+        .split_once(' ')
+        .filter(|(word, _)| word.chars().all(|c| c.is_ascii_uppercase()))
+        .map_or(text, |(_, rest)| rest);
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

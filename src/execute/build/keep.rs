@@ -9,7 +9,7 @@ use crate::buildkit::session::content::ContentStores;
 use crate::buildkit::solve::{CacheEntry, SolveError, SolveRequest, solve};
 use crate::buildkit::trace::Event;
 use crate::buildkit::{BuildKitError, Connection};
-use crate::cache::ledger::{CachedImage, Role};
+use crate::cache::ledger::{CachedImage, ImageId, Role};
 use crate::cache::records::{Records, RecordsError};
 use crate::engine::Parents;
 use crate::error::chain;
@@ -72,15 +72,13 @@ impl Keeper<'_> {
         let final_image = async {
             let records = self.records(&keep.final_image).await.map(|(_, records)| records);
             if let Method::Inline { reference } = &keep.final_image.method {
-                self.remove(&reference.to_string()).await;
+                self.remove(reference).await;
             }
-            let image = |records| CachedImage {
-                role: Role::Final,
-                reference: reference.to_owned(),
-                id: image_id.to_owned(),
-                records,
-            };
-            records.map(image).map_err(|error| format!("the image is no cache for the next build: {}", chain(&error)))
+            let image = |id, records| CachedImage { role: Role::Final, reference: reference.to_owned(), id, records };
+            let image_id = image_id.parse::<ImageId>().map_err(|error| chain(&error))?;
+            records
+                .map(|records| image(image_id, records))
+                .map_err(|error| format!("the image is no cache for the next build: {}", chain(&error)))
         };
         let stages = join_all(keep.stages.iter().map(|stage| self.stage(stage)));
         let (final_image, stages) = tokio::join!(final_image, stages);
@@ -97,10 +95,12 @@ impl Keeper<'_> {
 
     async fn stage(&self, stage: &KeptStage) -> Result<CachedImage, String> {
         let kept = self.records(&stage.capture).await;
-        let (id, records) = kept.map_err(|error| format!("stage {} is not kept: {}", stage.name, chain(&error)))?;
+        let not_kept = |reason: String| format!("stage {} is not kept: {reason}", stage.name);
+        let (id, records) = kept.map_err(|error| not_kept(chain(&error)))?;
+        let id = id.parse::<ImageId>().map_err(|error| not_kept(chain(&error)))?;
         Ok(CachedImage {
             role: Role::Stage { name: stage.name.clone() },
-            reference: stage.reference.to_string(),
+            reference: stage.reference.clone(),
             id,
             records,
         })
@@ -136,7 +136,7 @@ impl Keeper<'_> {
                 Records::from_exported_blobs(&written).map_err(KeepError::Records)?
             }
             Method::Inline { reference } => {
-                let config = self.config(&reference.canonical()).await.map_err(KeepError::Config)?;
+                let config = self.config(&format!("docker.io/{reference}")).await.map_err(KeepError::Config)?;
                 let config = config.ok_or(KeepError::NoImage)?;
                 Records::from_image_config(&config).map_err(KeepError::Records)?.ok_or(KeepError::NoRecords)?
             }

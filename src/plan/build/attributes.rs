@@ -363,18 +363,9 @@ mod tests {
     use crate::inputs::Compression;
     use crate::project::target::{Context, Dockerfile, NamedContext, NoCache, Target};
 
-    const GRAPH: Facts = Facts {
-        containerd_store: false,
-        named_contexts: true,
-        run_limits: true,
-        host_gateway: None,
-    };
-    const CONTAINERD: Facts = Facts {
-        containerd_store: true,
-        named_contexts: true,
-        run_limits: true,
-        host_gateway: None,
-    };
+    const GRAPH: Facts = Facts { containerd_store: false, named_contexts: true, run_limits: true, host_gateway: None };
+    const CONTAINERD: Facts =
+        Facts { containerd_store: true, named_contexts: true, run_limits: true, host_gateway: None };
 
     fn wanted() -> Wanted {
         Wanted { builder: Builder::BuildKit, compression: Compression::Auto, key: "org/repo".to_owned() }

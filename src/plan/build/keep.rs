@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Facts, ImageCache, Local, LocalSource};
 use crate::buildkit::solve::{CacheEntry, Exporter, SolveRequest};
-use crate::cache::ledger::{Key, STAGE_LABEL};
-use crate::image::ImageReference;
+use crate::cache::ledger::{LedgerKey, StageLabel, capture_name};
 use crate::project::dockerfile::Dockerfile;
 use crate::project::target::Target;
 
@@ -23,7 +22,7 @@ pub enum Method {
     /// They are read out of an image of ours: the graph driver's way, which knows inline records only.
     Inline {
         /// The image.
-        reference: ImageReference,
+        reference: String,
     },
 }
 
@@ -40,7 +39,7 @@ pub struct Capture {
 #[derive(Debug, Clone)]
 pub struct Keep {
     /// The ledger that everything is written to.
-    pub key: Key,
+    pub key: LedgerKey,
     /// The image of which everything is kept already: if the build gives it again, nothing follows.
     pub known: Option<String>,
     /// The records of the image itself.
@@ -55,7 +54,7 @@ pub struct KeptStage {
     /// The stage's name.
     pub name: String,
     /// The image.
-    pub reference: ImageReference,
+    pub reference: String,
     /// The solve.
     pub capture: Capture,
 }
@@ -94,8 +93,7 @@ pub(super) fn plan(
         .into_iter()
         .map(|intermediate| {
             let name = intermediate.target();
-            let label = (STAGE_LABEL, key.stage_label(&name));
-            let mut kept = stage(request, store, &name, &key.stage_reference(&name), label);
+            let mut kept = stage(request, store, &name, &key.stage_name(&name), &StageLabel::new(key, &name));
             if intermediate.name.is_none() {
                 let attributes = &mut kept.capture.request.attributes;
                 attributes.insert("dockerfilekey".to_owned(), NAMED_DOCKERFILE.to_owned());
@@ -108,13 +106,32 @@ pub(super) fn plan(
     Some(Keep {
         key: key.clone(),
         known: known.map(|complete| complete.image_id.clone()),
-        final_image: final_image(request, store, &key.capture_reference()),
+        final_image: final_image(request, store, &capture_name()),
         stages,
     })
 }
 
+/// The Dockerfile with a name for every stage, for the session to serve: where a stage without one is kept.
+pub(super) fn named_dockerfile(
+    keep: &Keep,
+    dockerfile: Option<&Dockerfile>,
+    request: &SolveRequest,
+    locals: &[Local],
+) -> Option<Local> {
+    let is_needed =
+        |capture: &Capture| capture.request.attributes.get("dockerfilekey").is_some_and(|key| key == NAMED_DOCKERFILE);
+    let dockerfile = dockerfile.filter(|_| keep.captures().any(is_needed))?;
+    let directory = locals.iter().find_map(|local| match &local.source {
+        LocalSource::Dockerfile { directory, .. } => Some(directory.clone()),
+        LocalSource::Directory(_) | LocalSource::Inline { .. } | LocalSource::Named { .. } => None,
+    });
+    let name = request.attributes.get("filename").cloned().unwrap_or_default();
+    let source = LocalSource::Named { directory, name, content: dockerfile.with_named_stages() };
+    Some(Local { name: NAMED_DOCKERFILE.to_owned(), source })
+}
+
 /// The records of the image that `build` made. `temporary` is the name of an image that may have to be made for it.
-fn final_image(build: &SolveRequest, store: Store, temporary: &ImageReference) -> Capture {
+fn final_image(build: &SolveRequest, store: Store, temporary: &str) -> Capture {
     let request = internal(build);
     match store {
         // Layers are named by the digests that they have in the image only if they are compressed in the same way.
@@ -130,23 +147,17 @@ fn final_image(build: &SolveRequest, store: Store, temporary: &ImageReference) -
                 cache_exports: vec![inline()],
                 ..request
             },
-            method: Method::Inline { reference: temporary.clone() },
+            method: Method::Inline { reference: temporary.to_owned() },
         },
     }
 }
 
 /// Keeps the stage `name` as the image `reference`, which carries `label`.
-fn stage(
-    build: &SolveRequest,
-    store: Store,
-    name: &str,
-    reference: &ImageReference,
-    label: (&str, String),
-) -> KeptStage {
+fn stage(build: &SolveRequest, store: Store, name: &str, reference: &str, label: &StageLabel) -> KeptStage {
     let mut request = internal(build);
     // The labels of the person's image would let our images pass for it.
     request.attributes.retain(|key, _| !key.starts_with("label:"));
-    request.attributes.insert(format!("label:{}", label.0), label.1);
+    request.attributes.insert(format!("label:{}", StageLabel::NAME), label.encode());
     request.attributes.insert("target".to_owned(), name.to_owned());
     let capture = match store {
         // Its layers need not be unpacked: nobody runs it, and a step that needs its files unpacks what it needs.
@@ -164,10 +175,10 @@ fn stage(
                 cache_exports: vec![inline()],
                 ..request
             },
-            method: Method::Inline { reference: reference.clone() },
+            method: Method::Inline { reference: reference.to_owned() },
         },
     };
-    KeptStage { name: name.to_owned(), reference: reference.clone(), capture }
+    KeptStage { name: name.to_owned(), reference: reference.to_owned(), capture }
 }
 
 /// The build once more, for us alone: everything from the cache it has just filled, nothing from a registry.
@@ -186,9 +197,9 @@ fn internal(build: &SolveRequest) -> SolveRequest {
     }
 }
 
-fn image(reference: &ImageReference, attributes: BTreeMap<String, String>) -> Exporter {
+fn image(reference: &str, attributes: BTreeMap<String, String>) -> Exporter {
     let mut attributes = attributes;
-    attributes.insert("name".to_owned(), reference.canonical());
+    attributes.insert("name".to_owned(), format!("docker.io/{reference}"));
     Exporter { kind: "moby".to_owned(), attributes }
 }
 

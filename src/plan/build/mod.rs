@@ -14,7 +14,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::buildkit::solve::SolveRequest;
-use crate::cache::ledger::Key;
+use crate::cache::ledger::LedgerKey;
 use crate::cache::records::Offer;
 use crate::inputs::Compression;
 use crate::outcome::build::{CacheSource, UnusedSource};
@@ -41,7 +41,7 @@ pub struct ImageCache {
     /// Records of previous images whose layers are in the engine.
     pub offer: Option<Offer>,
     /// The ledger that this run writes; nothing is kept without one.
-    pub ledger: Option<Key>,
+    pub ledger: Option<LedgerKey>,
     /// What that ledger holds, if every image that it names is in the engine.
     pub complete: Option<Complete>,
     /// Whether intermediate stages are kept.
@@ -189,8 +189,11 @@ pub fn plan(
                 let keep = match &mut how {
                     How::BuildKit { request, locals, .. } => {
                         let dockerfile = dockerfiles.get(index).and_then(Option::as_ref);
-                        locals.extend(dockerfile.map(|parsed| keep::named_dockerfile(parsed, request, locals)));
-                        keep::plan(target, dockerfile, request, &cache, facts)
+                        let keep = keep::plan(target, dockerfile, request, &cache, facts);
+                        let named =
+                            keep.as_ref().and_then(|keep| keep::named_dockerfile(keep, dockerfile, request, locals));
+                        locals.extend(named);
+                        keep
                     }
                     How::Classic => None,
                 };

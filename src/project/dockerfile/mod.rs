@@ -176,6 +176,11 @@ impl Dockerfile {
         Ok(())
     }
 
+    /// What it was read from.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The frontend image of its `# syntax=` directive.
     pub fn syntax(&self) -> Option<&str> {
         self.syntax.as_deref()

@@ -11,7 +11,7 @@ use crate::buildkit::session::content::{ContentStore, ContentStores};
 use crate::buildkit::session::filesync::{Directories, Directory, FileSyncService};
 use crate::buildkit::session::{Credentials, Services, Session};
 use crate::buildkit::solve::{CacheEntry, SolveRequest, solve};
-use crate::cache::ledger::Ledger;
+use crate::cache::ledger::{Ledger, LedgerLabel};
 use crate::cache::records::Records;
 use crate::engine::{ImageDetails, ImageStore};
 use crate::error::chain;
@@ -27,14 +27,18 @@ impl Lookup<'_> {
         image: &ImageDetails,
     ) -> Result<Vec<Candidate>, String> {
         let listed = self.engine.ledgers().await.map_err(|error| chain(&error))?;
-        let naming: Vec<_> = listed.into_iter().filter(|summary| summary.images.contains(&image.id)).collect();
+        let labels = listed.iter().filter_map(|ledger| {
+            let label = LedgerLabel::read(&ledger.name, ledger.label.as_deref()?).ok()?;
+            label.knows(&image.id).then_some((&ledger.name, label))
+        });
+        let naming: Vec<_> = labels.collect();
         let named = !naming.is_empty();
         let mut found = Vec::new();
-        for summary in naming.into_iter().filter(|summary| self.scope.may_read(&summary.key)) {
-            let read = self.engine.read_ledger(&summary.key.ledger_reference()).await.map_err(|error| chain(&error))?;
+        for (name, _) in naming.into_iter().filter(|(_, label)| self.access.own.may_read(&label.key.scope)) {
+            let read = self.engine.read_ledger(name).await.map_err(|error| chain(&error))?;
             if let Some(read) = read {
-                let ledger = Ledger::read(&read.bytes, &summary.key).map_err(|error| chain(&error))?;
-                found.extend(candidates(&ledger));
+                let ledger = Ledger::open_found(&read.content, name, &self.access.own);
+                found.extend(candidates(&ledger.map_err(|error| chain(&error))?));
             }
         }
         match (found.is_empty(), named) {
@@ -47,7 +51,7 @@ impl Lookup<'_> {
 
     async fn inline(&self, reference: &ImageReference, image: &ImageDetails) -> Result<Candidate, String> {
         let records = match self.engine.info().store {
-            ImageStore::GraphDriver => {
+            ImageStore::GraphDriver(_) => {
                 let config = self.config(reference).await?;
                 Records::from_image_config(&config)
             }

@@ -5,8 +5,6 @@
 
 mod service;
 mod store;
-#[cfg(test)]
-mod tests;
 mod wire;
 
 use std::collections::BTreeMap;

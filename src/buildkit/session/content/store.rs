@@ -95,7 +95,12 @@ impl ContentStore {
         let mut state = self.state();
         let Some(blob) = state.blobs.get(digest).cloned() else {
             drop(state);
-            self.0.missing.send_if_modified(|missing| missing.is_none() && { *missing = Some(digest.to_owned()); true });
+            self.0.missing.send_if_modified(|missing| {
+                missing.is_none() && {
+                    *missing = Some(digest.to_owned());
+                    true
+                }
+            });
             return Err(StoreError::NotFound);
         };
         let start = usize::try_from(offset).ok().filter(|start| *start <= blob.len()).ok_or(StoreError::OutOfRange)?;

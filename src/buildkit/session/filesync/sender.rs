@@ -4,12 +4,13 @@
 //! and end when there is nothing to read. Everything goes through one bounded channel, so memory stays small whatever
 //! the size of the context and however slow the builder is. Threads end when the call does.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bollard_buildkit_proto::fsutil::types::packet::PacketType;
 use bollard_buildkit_proto::fsutil::types::{Packet, Stat};
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tonic::Status;
