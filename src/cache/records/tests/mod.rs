@@ -1,7 +1,10 @@
 //! Records as builds write them, and worse.
 
 mod importer;
+mod merging;
 mod model;
+mod offering;
+mod reading;
 
 use std::collections::BTreeSet;
 
