@@ -10,7 +10,7 @@ fn an_offer_is_an_image_index_and_its_config() {
         built("run", &[&[("", 0)]], "a", 1),
         built("copy", &[&[("", 1)], &[("/x", 0)]], "ab", 2),
     ]);
-    let offer = Offer::new(vec![source]).unwrap();
+    let offer = Offer::new(&[source]).unwrap();
     assert_eq!((offer.records, offer.results, offer.left_out), (3, 2, 0));
     let [(digest, manifest), (config_digest, config)] = offer.blobs.as_slice() else { panic!("not two blobs") };
     assert_eq!(*digest, offer.digest);
@@ -45,8 +45,8 @@ fn an_offer_is_an_image_index_and_its_config() {
 
 #[test]
 fn nothing_is_offered_where_nothing_is_cached() {
-    assert_eq!(Offer::new(vec![]), None);
-    assert_eq!(Offer::new(vec![Records::default(), records(&[key("alpine", &[])])]), None);
+    assert_eq!(Offer::new(&[]), None);
+    assert_eq!(Offer::new(&[Records::default(), records(&[key("alpine", &[])])]), None);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn the_same_sources_give_the_same_bytes() {
         };
         vec![specs("one"), specs("two"), specs("three")]
     };
-    assert_eq!(Offer::new(sources()), Offer::new(sources()));
+    assert_eq!(Offer::new(&sources()), Offer::new(&sources()));
 }
 
 /// Records, of which each has a result, that are too many for one offer if there are more than about 4,000 of them.
@@ -78,13 +78,13 @@ fn many(count: usize, base: &str) -> Records {
 #[test]
 fn what_is_too_large_loses_the_last_source_s_oldest_results() {
     let (first, last) = (many(3_000, "first"), many(3_000, "last"));
-    let offer = Offer::new(vec![first.clone(), last.clone()]).unwrap();
+    let offer = Offer::new(&[first.clone(), last.clone()]).unwrap();
     assert!(offer.blobs.iter().all(|(_, blob)| blob.len() <= 900 << 10));
     assert!(offer.blobs.iter().any(|(_, blob)| blob.len() > 899 << 10), "room is left");
     assert_eq!(offer.results + offer.left_out, 6_000);
     assert!(offer.left_out > 0);
 
-    let (_, read) = offered(vec![first.clone(), last]).unwrap();
+    let (_, read) = offered(&[first.clone(), last]).unwrap();
     let times = |base: &str, records: &Records| {
         let mut times = Vec::new();
         for record in &records.records {
@@ -98,6 +98,6 @@ fn what_is_too_large_loses_the_last_source_s_oldest_results() {
     assert_eq!(times("first", &read), 40, "the first source is whole");
     assert_eq!(times("last", &read), 20, "of the last one the newest are left");
 
-    let alone = Offer::new(vec![many(6_000, "first")]).unwrap();
+    let alone = Offer::new(&[many(6_000, "first")]).unwrap();
     assert!(alone.left_out > 0 && alone.results > 3_000);
 }

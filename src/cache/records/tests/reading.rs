@@ -233,6 +233,9 @@ fn what_is_no_config_is_refused_by_the_parser() {
     assert!(Records::from_export(manifest.as_bytes(), deep.as_bytes()).is_err());
 }
 
+/// What to break in a descriptor, and the reason that is expected.
+type Change = (fn(&mut Value), &'static str);
+
 #[test]
 fn a_manifest_is_checked_too() {
     let broken = |change: fn(&mut Value)| {
@@ -242,7 +245,7 @@ fn a_manifest_is_checked_too() {
         let manifest = json!({"manifests": [layer, config_descriptor(&config)]}).to_string();
         Records::from_export(manifest.as_bytes(), config.as_bytes()).unwrap_err()
     };
-    let changes: [(fn(&mut Value), &str); 5] = [
+    let changes: [Change; 5] = [
         (|layer| layer["mediaType"] = json!("x".repeat(129)), "its description is not valid"),
         (|layer| layer["annotations"]["buildkit/createdat"] = json!("yesterday"), "its description is not valid"),
         (|layer| layer["size"] = json!(-1), "parse cache manifest"),
