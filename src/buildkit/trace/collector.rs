@@ -89,12 +89,7 @@ impl Collector {
             record(&mut gathered.vertex.intervals, start, report.completed.as_ref().and_then(time));
             if !gathered.started {
                 gathered.started = true;
-                events.push(Event::Started {
-                    number: gathered.number,
-                    name: gathered.vertex.name.clone(),
-                    is_step: matches!(gathered.vertex.kind, Kind::Step(_)),
-                    cached: gathered.vertex.cached,
-                });
+                events.push(Event::Started { number: gathered.number, name: gathered.vertex.name.clone() });
             }
         }
     }
