@@ -16,6 +16,7 @@
 //! | `clear` | what a clear removes, keeps and proves |
 //! | `faults` | bad input, dead engines, signals |
 //! | `transport` | the ways to an engine's BuildKit, its going away |
+//! | `gateway` | configs of local images, cache records written to us and read from us |
 //! | `ssh` | keys and agents in builds |
 //! | `engine` | the engine API module on its own |
 
@@ -31,6 +32,7 @@ mod compose;
 mod context;
 mod engine;
 mod faults;
+mod gateway;
 mod memory;
 mod options;
 mod ssh;

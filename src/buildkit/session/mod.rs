@@ -6,12 +6,14 @@
 
 mod auth;
 mod carrier;
+mod content;
 pub mod filesync;
 mod health;
 mod secrets;
 mod ssh;
 
 pub use auth::Credentials;
+pub use content::{ContentStore, ContentStores};
 pub use secrets::{MAX_SECRET, Secrets};
 pub use ssh::{KeyError, SshAgents, SshError};
 
@@ -71,10 +73,13 @@ impl Services {
         self.with(SshServer::new(agents), &ssh::METHODS)
     }
 
-    /// Offers any other service, with the methods of it that the builder may call: a content store, for example, out of
-    /// which the builder reads a cache, is `containerd.services.content.v1.Content`.
+    /// Offers content stores: caches for the builder to read, and places for it to write caches to.
     #[must_use]
-    pub fn with<S>(mut self, service: S, methods: &[&'static str]) -> Self
+    pub fn with_content(self, stores: ContentStores) -> Self {
+        self.with(content::ContentServer(stores), &content::METHODS)
+    }
+
+    fn with<S>(mut self, service: S, methods: &[&'static str]) -> Self
     where
         S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
             + NamedService

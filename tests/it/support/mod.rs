@@ -10,7 +10,7 @@ mod proxy;
 pub(crate) use action::{Action, Finished};
 pub(crate) use engine::{Engine, engine};
 pub(crate) use long::LongBuild;
-pub(crate) use peer::docker;
+pub(crate) use peer::{command, docker};
 pub(crate) use project::{Project, unique};
 pub(crate) use proxy::{Manner, Proxy};
 
