@@ -24,11 +24,14 @@ use super::{Engine, EngineError, Image, Parents};
 /// The repository of all ledgers; the tag tells whose.
 pub const LEDGER_REPOSITORY: &str = "watchparty-cache/ledger";
 const LABEL: &str = "watchparty-cache.ledger";
-/// Bytes of the largest answer that is read. The largest document has half of it; the rest is for what JSON escapes.
-const MAX_ANSWER: usize = 8 << 20;
+/// Bytes of the largest answer that is read. The largest document has 4 MiB, and the engine writes some characters as six
+/// (`\u003c`).
+const MAX_ANSWER: usize = 25 << 20;
 /// A graph driver loads an image first and names it then, a moment later. An image without a name is left over only if it
 /// still has none after this time.
 const NAMING: Duration = Duration::from_millis(200);
+const LIST_ATTEMPTS: u32 = 10;
+const LIST_PAUSE: Duration = Duration::from_millis(20);
 
 /// What has a ledger's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,8 +153,8 @@ impl Engine {
     /// lost its name. So the last one looks for all of them.
     async fn remove_nameless_ledgers(&self, predecessor: Option<&str>) -> Result<(), EngineError> {
         let mut nameless = self.nameless_ledgers().await?;
-        if let Some(predecessor) = predecessor.filter(|id| nameless.remove(*id)) {
-            self.remove_leftover(predecessor).await?;
+        if let Some(predecessor) = predecessor.and_then(|id| nameless.take(id)) {
+            self.remove_leftover(&predecessor).await?;
         }
         if nameless.is_empty() {
             return Ok(());
@@ -163,26 +166,45 @@ impl Engine {
         Ok(())
     }
 
+    /// The containerd image store calls an image dangling that lost a name, also if it has another one: only a look at the
+    /// image tells.
     async fn nameless_ledgers(&self) -> Result<BTreeSet<String>, EngineError> {
         let images = self.list_filtered("look for ledgers without a name", "dangling", "true").await?;
-        let is_nameless = |image: &Image| image.tags.is_empty() && image.labels.contains_key(LABEL);
-        Ok(images.into_iter().filter(is_nameless).map(|image| image.id).collect())
+        let ours = images.into_iter().filter(|image| image.tags.is_empty() && image.labels.contains_key(LABEL));
+        let mut nameless = BTreeSet::new();
+        for image in ours {
+            if self.inspect_image(&image.id).await?.is_some_and(|image| image.tags.is_empty()) {
+                nameless.insert(image.id);
+            }
+        }
+        Ok(nameless)
     }
 
-    /// Another writer may have been faster; and one that a container was made from stays.
+    /// What the engine refuses is left to the next writer: another may have been faster (status 404, and on a graph driver
+    /// 500, `unrecognized image ID`), a container may have been made from it (409).
     async fn remove_leftover(&self, image: &str) -> Result<(), EngineError> {
         match self.remove_image(image, Parents::Keep).await {
-            Ok(_) | Err(EngineError::Refused { status: 404 | 409, .. }) => Ok(()),
+            Ok(_) | Err(EngineError::Refused { .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
+    /// The containerd image store fails a list with status 404 if an image goes away meanwhile: `failed to read config
+    /// content: … not found`.
     async fn list_filtered(&self, action: &str, filter: &str, value: &str) -> Result<Vec<Image>, EngineError> {
         let filters = HashMap::from([(filter.to_owned(), vec![value.to_owned()])]);
         let options = ListImagesOptions { filters: Some(filters), ..ListImagesOptions::default() };
-        let images = self.docker.list_images(Some(options)).await;
-        let images = images.map_err(|error| self.failed(action.to_owned(), error))?;
-        Ok(images.into_iter().map(Image::from).collect())
+        let mut attempts = LIST_ATTEMPTS;
+        loop {
+            let images = self.docker.list_images(Some(options.clone())).await;
+            match images.map_err(|error| self.failed(action.to_owned(), error)) {
+                Err(error) if error.is_not_found() && attempts > 1 => {
+                    attempts -= 1;
+                    tokio::time::sleep(LIST_PAUSE).await;
+                }
+                images => return Ok(images?.into_iter().map(Image::from).collect()),
+            }
+        }
     }
 
     /// The answer to an inspection; `None` if it is larger than any ledger makes it.

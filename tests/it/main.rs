@@ -18,6 +18,7 @@
 //! | `transport` | the ways to an engine's BuildKit, its going away |
 //! | `ssh` | keys and agents in builds |
 //! | `engine` | the engine API module on its own |
+//! | `ledger` | ledgers: written, read, replaced by several at once |
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -31,6 +32,7 @@ mod compose;
 mod context;
 mod engine;
 mod faults;
+mod ledger;
 mod memory;
 mod options;
 mod ssh;
