@@ -30,6 +30,7 @@ const MAX_ANSWER: usize = 25 << 20;
 /// A graph driver loads an image first and names it then, a moment later. An image without a name is left over only if it
 /// still has none after this time.
 const NAMING: Duration = Duration::from_millis(200);
+const READ_ATTEMPTS: u32 = 3;
 const LIST_ATTEMPTS: u32 = 10;
 const LIST_PAUSE: Duration = Duration::from_millis(20);
 
@@ -106,26 +107,22 @@ impl Engine {
     /// [`EngineError`].
     pub async fn read_ledger(&self, name: &str) -> Result<Option<FoundLedger>, EngineError> {
         let action = format!("read the ledger {name}");
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.inspect_bounded(&action, name)).await;
-        let answer = match answer {
-            Ok(Err(error)) if error.is_not_found() => return Ok(None),
-            Ok(answer) => answer?,
-            Err(_) => {
-                let address = self.transport.address.to_string();
-                return Err(EngineError::NotAnswering { action, address, after: ANSWER_TIMEOUT });
+        let mut attempts = READ_ATTEMPTS;
+        loop {
+            attempts -= 1;
+            let found = match self.inspect_bounded(&action, name).await {
+                Err(error) if is_absent(&error) => return Ok(None),
+                // The containerd image store looks the name up and then reads: a writer may have been in between, and what
+                // is read is gone or empty.
+                Err(error) if error.is_not_found() && attempts > 0 => continue,
+                Err(error) => return Err(error),
+                Ok(None) => FoundLedger { id: None, content: LedgerContent::TooLarge },
+                Ok(Some(image)) => image.into(),
+            };
+            if found.content != LedgerContent::Foreign || attempts == 0 {
+                return Ok(Some(found));
             }
-        };
-        let Some(answer) = answer else {
-            return Ok(Some(FoundLedger { id: None, content: LedgerContent::TooLarge }));
-        };
-        let image: RawImage = serde_json::from_slice(&answer)
-            .map_err(|source| EngineError::Malformed { action, source: source.into() })?;
-        let is_ours = image.config.and_then(|config| config.labels).is_some_and(|labels| labels.contains_key(LABEL));
-        let content = match image.author.filter(|_| is_ours) {
-            Some(document) => LedgerContent::Document(document),
-            None => LedgerContent::Foreign,
-        };
-        Ok(Some(FoundLedger { id: Some(image.id), content }))
+        }
     }
 
     /// All that have the name of a ledger, with what their labels say.
@@ -173,8 +170,13 @@ impl Engine {
         let ours = images.into_iter().filter(|image| image.tags.is_empty() && image.labels.contains_key(LABEL));
         let mut nameless = BTreeSet::new();
         for image in ours {
-            if self.inspect_image(&image.id).await?.is_some_and(|image| image.tags.is_empty()) {
-                nameless.insert(image.id);
+            match self.inspect_bounded("look at a ledger without a name", &image.id).await {
+                Ok(Some(RawImage { repo_tags: Some(tags), .. })) if !tags.is_empty() => {}
+                Ok(_) => {
+                    nameless.insert(image.id);
+                }
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(nameless)
@@ -207,17 +209,34 @@ impl Engine {
         }
     }
 
-    /// The answer to an inspection; `None` if it is larger than any ledger makes it.
-    async fn inspect_bounded(&self, action: &str, name: &str) -> Result<Option<Bytes>, EngineError> {
-        let request = Request::get(format!("/images/{name}/json")).body(Full::<Bytes>::default());
-        let request = request.map_err(|error| TransportError::Request(error).into_engine_error(action))?;
-        let response = self.transport.send(request).await.map_err(|error| error.into_engine_error(action))?;
-        match Limited::new(checked(action, response).await?, MAX_ANSWER).collect().await {
-            Ok(body) => Ok(Some(body.to_bytes())),
-            Err(error) if error.is::<LengthLimitError>() => Ok(None),
-            Err(source) => Err(EngineError::Broken { action: action.to_owned(), source }),
-        }
+    /// What an inspection says; `None` if it is larger than any ledger makes it.
+    ///
+    /// Not through bollard: it reads an answer of any size, and none of an image that is being removed.
+    async fn inspect_bounded(&self, action: &str, name: &str) -> Result<Option<RawImage>, EngineError> {
+        let answer = async {
+            let request = Request::get(format!("/images/{name}/json")).body(Full::<Bytes>::default());
+            let request = request.map_err(|error| TransportError::Request(error).into_engine_error(action))?;
+            let response = self.transport.send(request).await.map_err(|error| error.into_engine_error(action))?;
+            let body = match Limited::new(checked(action, response).await?, MAX_ANSWER).collect().await {
+                Ok(body) => body.to_bytes(),
+                Err(error) if error.is::<LengthLimitError>() => return Ok(None),
+                Err(source) => return Err(EngineError::Broken { action: action.to_owned(), source }),
+            };
+            let image = serde_json::from_slice(&body);
+            image
+                .map(Some)
+                .map_err(|source| EngineError::Malformed { action: action.to_owned(), source: source.into() })
+        };
+        tokio::time::timeout(ANSWER_TIMEOUT, answer).await.unwrap_or_else(|_| {
+            let address = self.transport.address.to_string();
+            Err(EngineError::NotAnswering { action: action.to_owned(), address, after: ANSWER_TIMEOUT })
+        })
     }
+}
+
+/// Whether the engine knows no such name, in contrast to not finding what the name leads to.
+fn is_absent(error: &EngineError) -> bool {
+    matches!(error, EngineError::Refused { status: 404, message, .. } if message.contains("No such image"))
 }
 
 /// One line of the answer to a load.
@@ -233,6 +252,18 @@ struct RawImage {
     id: String,
     author: Option<String>,
     config: Option<RawConfig>,
+    repo_tags: Option<Vec<String>>,
+}
+
+impl From<RawImage> for FoundLedger {
+    fn from(image: RawImage) -> Self {
+        let is_ours = image.config.and_then(|config| config.labels).is_some_and(|labels| labels.contains_key(LABEL));
+        let content = match image.author.filter(|_| is_ours) {
+            Some(document) => LedgerContent::Document(document),
+            None => LedgerContent::Foreign,
+        };
+        Self { id: Some(image.id), content }
+    }
 }
 
 #[derive(Deserialize)]

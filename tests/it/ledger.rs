@@ -121,17 +121,18 @@ on_every_engine!(the_largest_document_is_read, |place| {
     connected(place, async |engine: Engine| {
         let key = key();
         let mut large = ledger(&key, None, 100);
+        large.evidence = serde_json::Value::Null;
         large.run_url = Some("\"<&>\u{1F600}\n".repeat(350_000));
         let bytes = large.encode().unwrap().len();
         assert!((3_000_000..watchparty_cache::cache::ledger::MAX_DOCUMENT).contains(&bytes), "{bytes}");
         write(&engine, &large, None).await;
         assert_eq!(read(&engine, &key).await.1, large);
 
-        // The engine writes six characters for each of these: more than is taken over the wire.
+        // Docker 28 writes six characters for each of these: more than is taken over the wire.
         let label = large.label().encode().unwrap();
         engine.write_ledger(&key.name(), &label, &"<".repeat(5 << 20), Utc::now(), None).await.unwrap();
-        let found = engine.read_ledger(&key.name()).await.unwrap();
-        assert_eq!(found, Some(FoundLedger { id: None, content: LedgerContent::TooLarge }));
+        let found = engine.read_ledger(&key.name()).await.unwrap().unwrap();
+        assert_eq!(Ledger::open(&found.content, &key), Err(Refusal::TooLarge));
         docker(place, &["image", "rm", &key.name()]);
     });
 });
