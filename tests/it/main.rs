@@ -19,6 +19,7 @@
 //! | `gateway` | configs of local images, cache records written to us and read from us |
 //! | `ssh` | keys and agents in builds |
 //! | `engine` | the engine API module on its own |
+//! | `ledger` | ledgers: written, read, replaced by several at once |
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -33,6 +34,7 @@ mod context;
 mod engine;
 mod faults;
 mod gateway;
+mod ledger;
 mod memory;
 mod options;
 mod ssh;

@@ -86,11 +86,11 @@ pub(super) async fn keep(
     kept
 }
 
-/// Whether the solves of this engine must be done one after the other: before Docker 25.0 (API 1.44) solves that share
+/// Whether the solves of this engine must be done one after the other: before Docker 23.0 (API 1.42) solves that share
 /// steps and end at different times can bring the engine down (`panic: failed to get edge`; seen on 20.10.24).
 pub(super) fn one_by_one(engine: &Engine) -> bool {
     let api = engine.info().api_version;
-    (api.major, api.minor) < (1, 44)
+    (api.major, api.minor) < (1, 42)
 }
 
 /// What the solves need.
@@ -201,8 +201,8 @@ impl Keeper<'_> {
         let records = match &capture.method {
             Method::Export { .. } => Records::from_exported_blobs(&written.written()).map_err(KeepError::Records)?,
             Method::Inline { reference } => {
-                let config =
-                    self.config(&session, &format!("docker.io/{reference}")).await.map_err(KeepError::Config)?;
+                let mut gateway = Gateway::open(self.connection, &session);
+                let config = gateway.config(&format!("docker.io/{reference}")).await.map_err(KeepError::Config)?;
                 let config = config.ok_or(KeepError::NoImage)?;
                 Records::from_image_config(&config).map_err(KeepError::Records)?.ok_or(KeepError::NoRecords)?
             }

@@ -143,7 +143,7 @@ async fn blocked_by(build: &PlannedBuild, plan: &BuildPlan, states: &[watch::Sen
 }
 
 /// One build. `ended` is told how it ended before what follows it is done.
-async fn one(index: usize, build: &PlannedBuild, with: &Execution<'_>, ended: impl FnOnce(&ImageOutcome)) -> Built {
+async fn one(index: usize, build: &PlannedBuild, with: &Execution<'_>, ended: impl FnOnce(&ImageOutcome)) -> Ended {
     let begun = with.started.elapsed();
     let finish = |outcome: &mut ImageOutcome| {
         if let Some(Some(parsed)) = with.dockerfiles.get(index) {
