@@ -120,6 +120,10 @@ fn freshness(image: &ImageOutcome, mark: &ClearMark) -> String {
 fn label(item: &ItemOutcome) -> String {
     match item.place {
         Place::Images => name(&item.name),
+        Place::Stages | Place::Ledgers => {
+            let of = item.of.as_deref().map(|of| format!(" ({})", name(of))).unwrap_or_default();
+            format!("{}{of}", name(&item.name))
+        }
         Place::Builder => {
             let count = usize::try_from(item.count).unwrap_or(usize::MAX);
             format!("{} ({})", name(&item.name), units::count(count, "record"))
