@@ -1,5 +1,7 @@
 //! Plans of clears: surveys and requests in, decisions and texts out.
 
+mod cache;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
