@@ -132,13 +132,13 @@ impl Label {
             return Err(LabelError::Schema(schema));
         }
         let document: Document = serde_json::from_str(json).map_err(|_| LabelError::Unreadable)?;
-        let familiar = |name: String| name.parse::<ImageReference>().map(|reference| reference.repository());
+        // Nobody builds images of the reserved namespace, so no cache is for one.
+        let familiar = |name: String| match name.parse::<ImageReference>() {
+            Ok(reference) if !reference.is_reserved() => Ok(reference.repository()),
+            Ok(_) | Err(_) => Err(LabelError::Unreadable),
+        };
         Ok(Self {
-            image_repository: document
-                .image_repository
-                .map(familiar)
-                .transpose()
-                .map_err(|_| LabelError::Unreadable)?,
+            image_repository: document.image_repository.map(familiar).transpose()?,
             identity: document.identity,
             class: document.class,
             repository: document.repository,
@@ -222,6 +222,7 @@ mod tests {
             ("", LabelError::Unreadable),
             (r#"{"schema":1,"class":"deploy"}"#, LabelError::Unreadable),
             (r#"{"schema":1,"class":"push","imageRepository":"Not A Name"}"#, LabelError::Unreadable),
+            (r#"{"schema":1,"class":"push","imageRepository":"watchparty-cache/tombstone"}"#, LabelError::Unreadable),
             (r#"{"schema":1,"class":"push","images":"sha256:1"}"#, LabelError::Unreadable),
         ] {
             assert_eq!(ledger(json), Err(error), "{json}");

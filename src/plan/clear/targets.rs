@@ -52,9 +52,9 @@ pub(super) struct Targets<'a> {
     caches: Vec<CacheImage<'a>>,
     /// What this repository's ledgers name, for a clear that goes by them.
     of_ledgers: NamedImages,
-    /// Of the ledgers that go.
+    /// What is cleared, and what the ledgers named that go.
     pub(super) going: Remembered,
-    /// Ids that the request names under any name, and that are no longer a cache.
+    /// Ids of the images that the request takes, or would but for what uses them.
     chosen: BTreeSet<&'a str>,
     /// Ids that ledgers name which stay, each with the name of one.
     staying: BTreeMap<String, String>,
@@ -73,11 +73,10 @@ impl<'a> Targets<'a> {
             staying: BTreeMap::new(),
         };
         if request.goes_by_ledgers() {
-            targets.of_ledgers = before.images.clone();
+            let mut named = before.images.clone();
             let ours = targets.caches.iter().filter_map(|cache| targets.ours(cache));
-            let mut named = NamedImages::new();
             ours.for_each(|label| note(&mut named, label));
-            targets.of_ledgers.extend(named);
+            targets.of_ledgers = named;
         }
         targets.choose();
         targets.sort_ledgers();

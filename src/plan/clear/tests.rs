@@ -411,10 +411,10 @@ fn reason_to_go(
     let names_it = |ledger: &&Image| {
         label(ledger).is_some_and(|label| ours(&label) && label["images"].to_string().contains(&image.id))
     };
-    let ledgers =
+    let mut ledgers =
         survey.images.iter().filter(|image| image.tags.iter().any(|tag| tag.starts_with("watchparty-cache/l")));
     let by_ledgers = request.project == ProjectImages::OfLedgers || name == image.id;
-    ledgers.filter(names_it).next().filter(|_| by_ledgers).map(|_| "a ledger of ours names it")
+    (by_ledgers && ledgers.any(|ledger| names_it(&ledger))).then_some("a ledger of ours names it")
 }
 
 proptest! {
