@@ -52,6 +52,7 @@ fn image(name: &str, seconds: f64, steps: Vec<StepOutcome>) -> ImageOutcome {
         steps,
         other: vec![],
         unused_sources: vec![],
+        without_cache: None,
         fresh_after: None,
         context_bytes: 41_300,
     }

@@ -185,16 +185,16 @@ impl<'a> Cache<'a> {
 
     fn ledger(&self, repository: &str, app: Option<&str>, images: &[&str]) -> String {
         let label = serde_json::json!({
-            "schema": 1, "class": "push", "repository": repository, "ref": "refs/heads/main", "imageRepository": app,
-            "identity": "key", "images": images, "stages": ["build"],
+            "schema": 1, "class": "trusted", "repository": repository, "ref": "refs/heads/main",
+            "identity": identity(app), "images": images,
         });
         self.cache("ledger", Some(("watchparty-cache.ledger", label)))
     }
 
     fn stage(&self, repository: &str) -> String {
         let label = serde_json::json!({
-            "schema": 1, "imageRepository": self.app, "identity": "key", "stage": "build", "class": "push",
-            "repository": repository, "ref": "refs/heads/main",
+            "schema": 1, "class": "trusted", "repository": repository, "ref": "refs/heads/main",
+            "identity": identity(Some(&self.app)), "stage": "build",
         });
         self.cache("stage", Some(("watchparty-cache.stage", label)))
     }
@@ -328,3 +328,11 @@ on_every_engine!(keep_holds_for_images_of_the_cache_as_well, |engine| {
     assert_eq!(run.output("verified"), "true");
     assert!(run.summary.contains("keep: &#42;/stage"), "{}", run.summary);
 });
+
+/// Whose cache it is, as a label says it.
+fn identity(app: Option<&str>) -> serde_json::Value {
+    match app {
+        Some(repository) => serde_json::json!({"image": {"repository": repository, "platforms": []}}),
+        None => serde_json::json!({"key": "key"}),
+    }
+}

@@ -60,6 +60,8 @@ pub fn parse(name: &str) -> Kind {
     }
     match step(name) {
         Some(step) if step.instruction.split_whitespace().next() == Some("FROM") => Kind::Base,
+        // The second half of a `COPY --link`, which puts the copied files upon what is there (`dispatchCopy`).
+        Some(step) if step.instruction.starts_with("LINK ") => Kind::Other,
         Some(step) => Kind::Step(step),
         None => Kind::Other,
     }

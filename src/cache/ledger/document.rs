@@ -295,7 +295,6 @@ pub(super) mod tests {
                 cached: true,
                 source: CacheSource::Builder,
                 seconds: 1.5,
-                digest: "sha256:x".into(),
             }],
             evidence: json!({"files": 3}),
             salt,

@@ -3,26 +3,17 @@
 use serde::{Deserialize, Serialize};
 
 use super::document::{SCHEMA, probe};
-use super::{ImageId, Ledger, LedgerKey, Refusal, Role};
+use super::{ImageId, Ledger, LedgerKey, Refusal};
 
 /// The summary of a ledger. Anybody can write a label: before a ledger is used, the document is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerLabel {
     schema: u32,
     /// What the ledger is about.
+    #[serde(flatten)]
     pub key: LedgerKey,
-    /// The images that it names.
-    pub images: Vec<LabelledImage>,
-}
-
-/// An image that a ledger names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LabelledImage {
-    /// The engine's id of it.
-    pub id: ImageId,
-    /// The stage that it keeps; absent for the image that was asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stage: Option<String>,
+    /// The engine's ids of the images that it names.
+    pub images: Vec<ImageId>,
 }
 
 impl LedgerLabel {
@@ -38,7 +29,7 @@ impl LedgerLabel {
 
     /// Whether the ledger names an image.
     pub fn knows(&self, image: &str) -> bool {
-        self.images.iter().any(|known| known.id.as_str() == image)
+        self.images.iter().any(|known| known.as_str() == image)
     }
 
     /// The label's text.
@@ -55,6 +46,7 @@ impl LedgerLabel {
 pub struct StageLabel {
     schema: u32,
     /// The ledger that names it.
+    #[serde(flatten)]
     pub key: LedgerKey,
     /// The stage.
     pub stage: String,
@@ -79,13 +71,7 @@ impl StageLabel {
 impl Ledger {
     /// The summary for the label.
     pub fn label(&self) -> LedgerLabel {
-        let images = self.images.iter().map(|image| LabelledImage {
-            id: image.id.clone(),
-            stage: match &image.role {
-                Role::Final => None,
-                Role::Stage { name } => Some(name.clone()),
-            },
-        });
+        let images = self.images.iter().map(|image| image.id.clone());
         LedgerLabel { schema: SCHEMA, key: self.key.clone(), images: images.collect() }
     }
 }

@@ -14,6 +14,6 @@ mod scope;
 pub use build::{BuildKind, BuildRecord, CachedImage, ImageId, ImageIdError, Role, StepFact};
 pub use document::{Build, EncodeError, HISTORY, Ledger, MAX_DOCUMENT, Refusal, Salt};
 pub use identity::{Identity, Subject, identities};
-pub use label::{LabelledImage, LedgerLabel, StageLabel};
+pub use label::{LedgerLabel, StageLabel};
 pub use names::{CAPTURE_REPOSITORY, LedgerKey, STAGE_REPOSITORY, capture_name};
 pub use scope::{Access, Scope};

@@ -102,7 +102,7 @@ impl Scope {
     }
 
     /// The ref, as documents have it.
-    pub(super) fn reference(&self) -> Option<&str> {
+    pub fn reference(&self) -> Option<&str> {
         match self {
             Self::Trusted { reference, .. } | Self::Untrusted { reference, .. } => Some(reference),
             Self::Local => None,

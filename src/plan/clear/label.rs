@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use crate::cache::ledger::{Identity, LedgerKey, Scope, Subject};
 use crate::image::ImageReference;
 
 const LEDGER_LABEL: &str = "watchparty-cache.ledger";
@@ -47,27 +48,15 @@ impl CacheKind {
     }
 }
 
-/// The kind of event that wrote an image of the cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Class {
-    Push,
-    Pull,
-    /// No runner: a person at a terminal.
-    Local,
-}
-
 /// What a label says, of either kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Label {
     /// The repository of the images that it is for, in its familiar form; `None` for a cache of a `cache-key`.
     pub(super) image_repository: Option<String>,
-    pub(super) identity: String,
-    pub(super) class: Class,
-    /// `GITHUB_REPOSITORY` of the run that wrote it.
-    pub(super) repository: Option<String>,
-    /// The reference that wrote it: `refs/heads/main`.
-    pub(super) reference: Option<String>,
+    /// Whose cache it is.
+    pub(super) identity: Identity,
+    /// Who wrote it.
+    pub(super) scope: Scope,
     /// The stage that a stage image keeps.
     pub(super) stage: Option<String>,
     /// Ids of the images that a ledger names.
@@ -105,15 +94,9 @@ struct Schema {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Document {
-    image_repository: Option<String>,
-    #[serde(default)]
-    identity: String,
-    class: Class,
-    repository: Option<String>,
-    #[serde(rename = "ref")]
-    reference: Option<String>,
+    #[serde(flatten)]
+    key: LedgerKey,
     stage: Option<String>,
     #[serde(default)]
     images: Vec<String>,
@@ -137,12 +120,15 @@ impl Label {
             Ok(reference) if !reference.is_reserved() => Ok(reference.repository()),
             Ok(_) | Err(_) => Err(LabelError::Unreadable),
         };
+        let LedgerKey { scope, identity } = document.key;
+        let image_repository = match &identity.subject {
+            Subject::Key(_) => None,
+            Subject::Image { repository, .. } => Some(familiar(repository.clone())?),
+        };
         Ok(Self {
-            image_repository: document.image_repository.map(familiar).transpose()?,
-            identity: document.identity,
-            class: document.class,
-            repository: document.repository,
-            reference: document.reference,
+            image_repository,
+            identity,
+            scope,
             stage: document.stage,
             // Only a ledger names others.
             images: if kind == CacheKind::Ledger { document.images } else { Vec::new() },
@@ -151,12 +137,12 @@ impl Label {
 
     /// Whose it is, if a run of this `GITHUB_REPOSITORY` asks, or a person at a terminal (`None`).
     pub(super) fn whose(&self, repository: Option<&str>) -> Whose {
-        match (repository, self.repository.as_deref(), self.class) {
+        match (repository, self.scope.repository()) {
             // GitHub does not tell upper from lower case in names of repositories.
-            (Some(asking), Some(wrote), _) if asking.eq_ignore_ascii_case(wrote) => Whose::Ours,
-            (Some(_), Some(_), _) | (None, Some(_), Class::Push | Class::Pull) => Whose::Another,
-            (None, _, Class::Local) => Whose::Ours,
-            (_, None, _) => Whose::Unclear,
+            (Some(asking), Some(wrote)) if asking.eq_ignore_ascii_case(wrote) => Whose::Ours,
+            (Some(_) | None, Some(_)) => Whose::Another,
+            (None, None) if self.scope == Scope::Local => Whose::Ours,
+            (_, None) => Whose::Unclear,
         }
     }
 }
@@ -171,7 +157,7 @@ impl fmt::Display for Label {
             Some(repository) => write!(f, "{repository}")?,
             None => write!(f, "a cache-key")?,
         }
-        self.reference.as_ref().map_or(Ok(()), |reference| write!(f, ", {reference}"))
+        self.scope.reference().map_or(Ok(()), |reference| write!(f, ", {reference}"))
     }
 }
 
@@ -179,7 +165,7 @@ impl fmt::Display for Label {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{CacheKind, Class, LEDGER_LABEL, Label, LabelError, STAGE_LABEL, Whose};
+    use super::{CacheKind, LEDGER_LABEL, Label, LabelError, STAGE_LABEL, Whose};
 
     fn ledger(json: &str) -> Result<Label, LabelError> {
         Label::read(CacheKind::Ledger, &BTreeMap::from([(LEDGER_LABEL.to_owned(), json.to_owned())]))
@@ -188,29 +174,31 @@ mod tests {
     #[test]
     fn reads_both_labels() {
         let read = ledger(
-            r#"{"schema":1,"class":"push","repository":"org/repo","ref":"refs/heads/main","imageRepository":"docker.io/library/app",
-                "identity":"app||","images":["sha256:1"],"stages":["build"],"later":{}}"#,
+            r#"{"schema":1,"class":"trusted","repository":"org/repo","ref":"refs/heads/main",
+                "identity":{"image":{"repository":"docker.io/library/app","platforms":[]}},"images":["sha256:1"],"later":{}}"#,
         )
         .unwrap();
-        assert_eq!(
-            read,
-            Label {
-                image_repository: Some("app".into()),
-                identity: "app||".into(),
-                class: Class::Push,
-                repository: Some("org/repo".into()),
-                reference: Some("refs/heads/main".into()),
-                stage: None,
-                images: vec!["sha256:1".into()],
-            }
-        );
+        assert_eq!(read.image_repository.as_deref(), Some("app"));
+        assert_eq!((read.stage.as_ref(), &read.images), (None, &vec!["sha256:1".to_owned()]));
+        assert_eq!(read.scope.repository(), Some("org/repo"));
         assert_eq!(read.to_string(), "app, refs/heads/main");
-        let json = r#"{"schema":1,"imageRepository":null,"identity":"k","stage":"build","class":"local","repository":null,"ref":null}"#;
+        let json = r#"{"schema":1,"class":"local","identity":{"key":"k"},"stage":"build"}"#;
         let labels = BTreeMap::from([(STAGE_LABEL.to_owned(), json.to_owned())]);
         let read = Label::read(CacheKind::Stage, &labels).unwrap();
         assert_eq!((read.image_repository.as_ref(), read.to_string().as_str()), (None, "build of a cache-key"));
         assert_eq!(Label::read(CacheKind::Capture, &labels), Ok(read));
         assert_eq!(Label::read(CacheKind::Ledger, &labels), Err(LabelError::Missing));
+    }
+
+    #[test]
+    fn reads_what_a_build_writes() {
+        use crate::cache::ledger::{Identity, LedgerKey, Scope, StageLabel, Subject};
+        let scope = Scope::Trusted { repository: "org/repo".into(), reference: "refs/heads/main".into() };
+        let subject = Subject::Image { repository: "app".into(), stage: None, platforms: vec!["linux/amd64".into()] };
+        let key = LedgerKey { scope, identity: Identity { subject, target: None } };
+        let text = StageLabel::new(&key, "build").encode();
+        let read = Label::read(CacheKind::Stage, &BTreeMap::from([(STAGE_LABEL.to_owned(), text)])).unwrap();
+        assert_eq!((read.to_string().as_str(), read.identity), ("build of app, refs/heads/main", key.identity));
     }
 
     #[test]
@@ -220,10 +208,17 @@ mod tests {
             (r#"{"schema":"1"}"#, LabelError::Unreadable),
             ("{", LabelError::Unreadable),
             ("", LabelError::Unreadable),
-            (r#"{"schema":1,"class":"deploy"}"#, LabelError::Unreadable),
-            (r#"{"schema":1,"class":"push","imageRepository":"Not A Name"}"#, LabelError::Unreadable),
-            (r#"{"schema":1,"class":"push","imageRepository":"watchparty-cache/tombstone"}"#, LabelError::Unreadable),
-            (r#"{"schema":1,"class":"push","images":"sha256:1"}"#, LabelError::Unreadable),
+            (r#"{"schema":1,"class":"deploy","identity":{"key":"k"}}"#, LabelError::Unreadable),
+            (r#"{"schema":1,"class":"local"}"#, LabelError::Unreadable),
+            (
+                r#"{"schema":1,"class":"local","identity":{"image":{"repository":"Not A Name","platforms":[]}}}"#,
+                LabelError::Unreadable,
+            ),
+            (
+                r#"{"schema":1,"class":"local","identity":{"image":{"repository":"watchparty-cache/x","platforms":[]}}}"#,
+                LabelError::Unreadable,
+            ),
+            (r#"{"schema":1,"class":"local","identity":{"key":"k"},"images":"sha256:1"}"#, LabelError::Unreadable),
         ] {
             assert_eq!(ledger(json), Err(error), "{json}");
         }
@@ -233,18 +228,20 @@ mod tests {
     fn knows_whose_it_is() {
         let here = Some("org/repo");
         for (repository, class, asking, whose) in [
-            (here, "push", here, Whose::Ours),
-            (here, "pull", Some("Org/Repo"), Whose::Ours),
-            (Some("org/other"), "push", here, Whose::Another),
-            (None, "push", here, Whose::Unclear),
+            (here, "trusted", here, Whose::Ours),
+            (here, "untrusted", Some("Org/Repo"), Whose::Ours),
+            (Some("org/other"), "trusted", here, Whose::Another),
+            (None, "untrusted", here, Whose::Unclear),
             (None, "local", here, Whose::Unclear),
             (None, "local", None, Whose::Ours),
-            (here, "local", None, Whose::Ours),
-            (here, "push", None, Whose::Another),
-            (None, "pull", None, Whose::Unclear),
+            (here, "trusted", None, Whose::Another),
+            (None, "untrusted", None, Whose::Unclear),
         ] {
-            let json = serde_json::json!({"schema": 1, "class": class, "repository": repository}).to_string();
-            assert_eq!(ledger(&json).unwrap().whose(asking), whose, "{repository:?} {class} {asking:?}");
+            let identity = serde_json::json!({"key": "k"});
+            let json = serde_json::json!({
+                "schema": 1, "class": class, "repository": repository, "ref": "refs/heads/main", "identity": identity
+            });
+            assert_eq!(ledger(&json.to_string()).unwrap().whose(asking), whose, "{repository:?} {class} {asking:?}");
         }
     }
 

@@ -301,6 +301,14 @@ fn any_tag() -> impl Strategy<Value = String> {
     ]
 }
 
+/// The identity of a cache for images of a repository, or for a cache key.
+fn identity(of: Option<&str>, word: &str) -> Value {
+    match of {
+        Some(repository) => json!({"image": {"repository": repository, "stage": word, "platforms": []}}),
+        None => json!({"key": word}),
+    }
+}
+
 /// Of a ledger, a stage image or a capture: its name, and a label that fits, or does not.
 fn any_cache() -> impl Strategy<Value = (String, Option<(&'static str, String)>)> {
     let kind = prop_oneof![
@@ -315,8 +323,8 @@ fn any_cache() -> impl Strategy<Value = (String, Option<(&'static str, String)>)
     let rest = (1_u32..3, any::<bool>(), proptest::collection::vec(0_u32..6, 0..3), 1_u32..8, 1_u32..10);
     (kind, repository, of, rest).prop_map(|((kind, label), repository, of, (tag, push, images, schema, labelled))| {
         let json = json!({
-            "schema": if schema == 7 { 2 } else { 1 }, "class": if push { "push" } else { "local" },
-            "repository": repository, "ref": "refs/heads/main", "imageRepository": of, "identity": "key",
+            "schema": if schema == 7 { 2 } else { 1 }, "class": if push { "trusted" } else { "untrusted" },
+            "repository": repository, "ref": "refs/heads/main", "identity": identity(of, "key"),
             "images": images.into_iter().map(id).collect::<Vec<_>>(),
         });
         (format!("watchparty-cache/{kind}:{tag}"), (labelled > 1).then(|| (label, json.to_string())))
@@ -395,11 +403,13 @@ fn reason_to_go(
         read("watchparty-cache.ledger").or_else(|| read("watchparty-cache.stage"))
     };
     let ours = |label: &Value| {
-        label["schema"] == 1 && label["repository"] == "org/repo" && label["imageRepository"] != "B A D"
+        label["schema"] == 1
+            && label["repository"] == "org/repo"
+            && label["identity"]["image"]["repository"] != "B A D"
     };
     if name.starts_with("watchparty-cache/") {
         let label = label(image).filter(ours)?;
-        return match label["imageRepository"].as_str() {
+        return match label["identity"]["image"]["repository"].as_str() {
             Some(repository) => cleared.contains(repository).then_some("its repository is cleared"),
             None => Some("of a cache-key"),
         };

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{container, decisions, id, image, patterns, request, survey};
+use super::{container, decisions, id, identity, image, patterns, request, survey};
 use crate::engine::{Image, ImageStore};
 use crate::plan::clear::{ClearRequest, ProjectImages, plan, plan_again};
 use crate::survey::clear::ClearSurvey;
@@ -21,16 +21,16 @@ fn ledger(number: u32, tag: &str, of: Option<&str>, images: &[u32]) -> Image {
 fn ledger_of(repository: Option<&str>, number: u32, tag: &str, of: Option<&str>, images: &[u32]) -> Image {
     let images: Vec<_> = images.iter().copied().map(id).collect();
     let label = json!({
-        "schema": 1, "class": if repository.is_some() { "pull" } else { "local" }, "repository": repository,
-        "imageRepository": of, "identity": tag, "images": images
+        "schema": 1, "class": if repository.is_some() { "untrusted" } else { "local" }, "repository": repository,
+        "ref": "pull/1", "identity": identity(of, tag), "images": images
     });
     labelled(number, &format!("watchparty-cache/ledger:{tag}"), "ledger", &label)
 }
 
-fn stage(number: u32, name: &str, of: Option<&str>, identity: &str) -> Image {
+fn stage(number: u32, name: &str, of: Option<&str>, word: &str) -> Image {
     let label = json!({
-        "schema": 1, "class": "push", "repository": "org/repo", "ref": "refs/heads/main", "imageRepository": of,
-        "identity": identity, "stage": "build"
+        "schema": 1, "class": "trusted", "repository": "org/repo", "ref": "refs/heads/main",
+        "identity": identity(of, word), "stage": "build"
     });
     labelled(number, &format!("watchparty-cache/{name}"), "stage", &label)
 }
