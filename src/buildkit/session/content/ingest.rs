@@ -31,7 +31,7 @@ impl Ingest {
     }
 
     /// Takes one message and gives its answer. After an error nothing of the write is left.
-    pub(super) fn take(&mut self, message: WriteRequest) -> Result<WriteResponse, Status> {
+    pub(super) fn take(&mut self, message: &WriteRequest) -> Result<WriteResponse, Status> {
         if matches!(self.state, State::Waiting) {
             let digest = accepted_ref(&message.r#ref)?.to_owned();
             self.store.begin(&digest)?;
@@ -40,12 +40,12 @@ impl Ingest {
         let State::Open { digest, data, total } = &mut self.state else {
             return Err(Status::failed_precondition("the write is committed"));
         };
-        expect(digest, &message, total)?;
+        expect(digest, message, total)?;
         let action = Action::try_from(message.action)
             .map_err(|_| Status::invalid_argument(format!("unknown action {}", message.action)))?;
         match action {
             Action::Stat => {}
-            Action::Write | Action::Commit => append(data, &message)?,
+            Action::Write | Action::Commit => append(data, message)?,
         }
         let (offset, total_size) = (signed(data.len()), total.map_or(0, signed));
         let mut answer = WriteResponse { action: message.action, offset, total: total_size, digest: String::new() };

@@ -80,7 +80,7 @@ impl ContentStores {
                 return Ok(None);
             }
             let Some(message) = messages.message().await? else { return Ok(None) };
-            let answer = ingest.take(message)?;
+            let answer = ingest.take(&message)?;
             Ok(Some((answer, (messages, ingest))))
         });
         Ok(Response::new(answers.boxed()))
