@@ -6,7 +6,7 @@ use bollard_buildkit_proto::moby::buildkit::v1 as api;
 use bollard_buildkit_proto::moby::buildkit::v1::frontend::ResolveImageConfigRequest;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Shared};
 use tonic::{Code, Request, Status};
 
 use super::connection::Connection;
@@ -27,7 +27,8 @@ const ANSWER: Duration = Duration::from_secs(2);
 pub struct Gateway {
     connection: Connection,
     build: String,
-    solving: BoxFuture<'static, Result<(), Status>>,
+    /// Shared, so that every question hears of its end.
+    solving: Shared<BoxFuture<'static, Result<(), Status>>>,
 }
 
 impl Gateway {
@@ -38,7 +39,7 @@ impl Gateway {
         let session = session.id().to_owned();
         let request = api::SolveRequest { r#ref: build.clone(), session, internal: true, ..Default::default() };
         let mut control = connection.control();
-        let solving = async move { control.solve(request).await.map(drop) }.boxed();
+        let solving = async move { control.solve(request).await.map(drop) }.boxed().shared();
         Self { connection: connection.clone(), build, solving }
     }
 
@@ -47,7 +48,7 @@ impl Gateway {
     ///
     /// `reference` is complete, as `docker.io/library/app:latest`. Ask only for an image that the engine has: the
     /// builder looks for any other at its registry, whatever it is told.
-    pub async fn config(&mut self, reference: &str) -> Result<Option<Bytes>, BuildKitError> {
+    pub async fn config(&self, reference: &str) -> Result<Option<Bytes>, BuildKitError> {
         match self.resolve(reference).await {
             Ok(config) => Ok(Some(config)),
             Err(status) if status.code() == Code::NotFound => Ok(None),
@@ -55,7 +56,7 @@ impl Gateway {
         }
     }
 
-    async fn resolve(&mut self, reference: &str) -> Result<Bytes, Status> {
+    async fn resolve(&self, reference: &str) -> Result<Bytes, Status> {
         let mut bridge = self.connection.bridge();
         let mut request = Request::new(ResolveImageConfigRequest {
             r#ref: reference.to_owned(),
@@ -69,7 +70,7 @@ impl Gateway {
         tokio::select! {
             // The builder waits by itself for a build that it does not know yet.
             answer = bridge.resolve_image_config(request) => Ok(answer?.into_inner().config.into()),
-            ended = &mut self.solving => Err(ended.err().unwrap_or_else(|| Status::aborted("the build ended"))),
+            ended = self.solving.clone() => Err(ended.err().unwrap_or_else(|| Status::aborted("the build ended"))),
         }
     }
 }

@@ -358,6 +358,25 @@ mod tests {
     }
 
     #[test]
+    fn a_step_that_begins_executes_unless_it_is_cached_or_may_only_be_looked_up() {
+        let with_input = |name, cached| api::Vertex {
+            inputs: vec!["input".to_owned()],
+            ..vertex(name, name, cached, (at(1), None))
+        };
+        for (report, expected) in [
+            (with_input("[2/3] RUN a", false), true),
+            (with_input("[2/3] RUN a", true), false),
+            (with_input("exporting layers", false), false),
+            (with_input("[internal] load build context", false), false),
+            (vertex("[1/2] WORKDIR /a", "[1/2] WORKDIR /a", false, (at(1), None)), false),
+        ] {
+            let (events, _) = gather(&[status(vec![report.clone()])]);
+            let [Event::Started { executes, .. }, ..] = events.as_slice() else { panic!("{events:?}") };
+            assert_eq!(*executes, expected, "{report:?}");
+        }
+    }
+
+    #[test]
     fn steps_stand_in_the_order_of_the_dockerfile_and_only_steps_count() {
         let (_, trace) = gather(&[status(vec![
             vertex("i", "[internal] load build definition from Dockerfile", false, (None, None)),

@@ -13,8 +13,10 @@ pub enum Event {
         name: String,
         /// Whether it is a step of the Dockerfile that the builder now executes, instead of taking it from a cache.
         ///
-        /// Not said of a step without inputs, as `COPY <<EOF /file` right after `FROM scratch`: the builder reports
-        /// such a step as begun whenever it computes its cache key (`sharedOp.CacheMap`). The classic builder, which tells it afterwards, never says it.
+        /// Not said of a step without inputs, as a `WORKDIR` right after `FROM scratch`: the builder reports it as begun
+        /// whenever it computes its cache key (`sharedOp.CacheMap`). Nor of one that it took from a cache and executes
+        /// after all because the layer cannot be read: its first report is what counts, as the unpacking of a cached
+        /// layer is reported in the same way. The classic builder, which tells it afterwards, never says it.
         executes: bool,
     },
     /// A vertex printed a line.

@@ -67,6 +67,9 @@ impl ContentStore {
 
     /// Waits until the builder asks for a blob that this store was not given, and gives the digest of the first one: of
     /// a layer that a record promises and that the engine no longer has. Cancel-safe; at once if it happened before.
+    ///
+    /// As long as the engine has every layer it asks for none. For one that it lacks it asks for the size first
+    /// (`Info`); the engines with a graph driver repeat that for more than a minute before they give the record up.
     pub async fn asked_for_missing(&self) -> String {
         if let Side::Serving { missing, .. } = &*self.0
             && let Ok(first) = missing.subscribe().wait_for(Option::is_some).await
