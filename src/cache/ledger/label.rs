@@ -88,7 +88,6 @@ mod tests {
         let (name, text) = (ledger.key.name(), ledger.label().encode().unwrap());
         let label = LedgerLabel::read(&name, &text).unwrap();
         assert_eq!(label, ledger.label());
-        assert_eq!(label.images[1].stage.as_deref(), Some("build"));
         assert!(label.knows(id(1).as_str()) && !label.knows(id(9).as_str()));
 
         assert_eq!(LedgerLabel::read("watchparty-cache/ledger:other", &text), Err(Refusal::OtherKey));

@@ -201,7 +201,7 @@ impl Keeper<'_> {
         let records = match &capture.method {
             Method::Export { .. } => Records::from_exported_blobs(&written.written()).map_err(KeepError::Records)?,
             Method::Inline { reference } => {
-                let mut gateway = Gateway::open(self.connection, &session);
+                let gateway = Gateway::open(self.connection, &session);
                 let config = gateway.config(&format!("docker.io/{reference}")).await.map_err(KeepError::Config)?;
                 let config = config.ok_or(KeepError::NoImage)?;
                 Records::from_image_config(&config).map_err(KeepError::Records)?.ok_or(KeepError::NoRecords)?

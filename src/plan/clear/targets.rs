@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::label::{CacheKind, Label, LabelError, Whose};
 use super::protection::{KeepReason, protection};
 use super::{ClearRequest, Name, ProjectImages, candidate, names_of};
+use crate::cache::ledger::Identity;
 use crate::engine::Image;
 use crate::image::ImageReference;
 use crate::image::pattern::Pattern;
@@ -23,7 +24,7 @@ pub struct Remembered {
     pub(super) repositories: BTreeSet<String>,
     images: NamedImages,
     /// Identities of the `cache-key` ledgers.
-    identities: BTreeSet<String>,
+    identities: BTreeSet<Identity>,
 }
 
 /// What to do about an image under one of its names; the reason if it stays.

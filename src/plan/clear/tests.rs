@@ -403,9 +403,7 @@ fn reason_to_go(
         read("watchparty-cache.ledger").or_else(|| read("watchparty-cache.stage"))
     };
     let ours = |label: &Value| {
-        label["schema"] == 1
-            && label["repository"] == "org/repo"
-            && label["identity"]["image"]["repository"] != "B A D"
+        label["schema"] == 1 && label["repository"] == "org/repo" && label["identity"]["image"]["repository"] != "B A D"
     };
     if name.starts_with("watchparty-cache/") {
         let label = label(image).filter(ours)?;
