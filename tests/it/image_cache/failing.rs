@@ -1,6 +1,6 @@
 //! A build that fails with records offered has failed: it is not run again.
 
-use super::Scene;
+use super::{Scene, prune};
 use crate::support::{on_every_engine, unique};
 
 on_every_engine!(a_failing_step_runs_once, |engine| {
@@ -14,7 +14,7 @@ on_every_engine!(a_failing_step_runs_once, |engine| {
     scene.project.write("app.txt", "second\n");
     // The output is none of the instruction's own text, which is shown as well.
     scene.project.write("Dockerfile", dockerfile("echo \"it ran $((40 + 2)) times\" && false"));
-    super::prune(engine);
+    prune(engine);
     let failed = scene.action().run().expect_code(1);
     assert_eq!(failed.cached(), (2, 4), "records were offered, and used: {}", failed.stdout);
     let output = failed.stdout.lines().filter(|line| line.starts_with('#') && line.ends_with("it ran 42 times"));

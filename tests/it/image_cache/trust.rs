@@ -1,7 +1,7 @@
 //! Whose records a build reads: a pull request must not plant layers for a deploy.
 
-use super::{Scene, assert_ran, prune};
-use crate::support::{Action, on_every_engine};
+use super::{COMMIT, Scene, assert_ran, prune};
+use crate::support::{Action, on_every_engine, unique};
 
 /// A build as one event starts it.
 struct Event {
@@ -43,7 +43,7 @@ fn with(scene: &Scene<'_>, event: &Event) -> Action {
         .variable("GITHUB_REF", event.reference)
         .variable("GITHUB_REPOSITORY", event.repository)
         .variable("GITHUB_EVENT_PATH", payload.to_str().unwrap())
-        .input("commit", super::COMMIT);
+        .input("commit", COMMIT);
     if event.name == "pull_request" {
         action.variable("GITHUB_HEAD_REF", "topic").variable("GITHUB_BASE_REF", "main")
     } else {
@@ -57,7 +57,7 @@ fn assert_reads(scene: &Scene<'_>, event: &Event, cached: u32, when: &str) {
     prune(scene.engine);
     let run = with(scene, event).run().expect_code(0);
     assert_eq!(run.cached(), (cached, 7), "{when}: {}", run.stdout);
-    scene.assert_final(super::COMMIT, when);
+    scene.assert_final(COMMIT, when);
 }
 
 on_every_engine!(a_push_does_not_read_what_a_pull_request_wrote, |engine| {
@@ -68,7 +68,7 @@ on_every_engine!(a_push_does_not_read_what_a_pull_request_wrote, |engine| {
     assert_reads(&scene, &MAIN, 7, "the push after that");
     // Nor by its name: the image of the pull request's build is named as a source.
     let topic = format!("{}-topic", scene.tag);
-    scene.project.write("deps.txt", crate::support::unique("planted"));
+    scene.project.write("deps.txt", unique("planted"));
     with(&scene, &PULL_REQUEST).input("tags", &topic).run().expect_code(0);
     prune(engine);
     let push = with(&scene, &MAIN).input("cache-from", &topic).run().expect_code(0);
@@ -82,11 +82,6 @@ on_every_engine!(what_main_wrote_is_read_by_its_branches_and_by_nobody_else, |en
     assert_reads(&scene, &FEATURE, 7, "a push to a branch reads the default branch's");
     assert_reads(&scene, &DISPATCH, 7, "so does a dispatch");
     assert_reads(&scene, &STRANGER, 0, "another repository on the same engine");
-
-    // A build that a person starts at a terminal belongs to no repository.
-    let run = crate::support::Action::new(engine, scene.project.path());
-    prune(engine);
-    run.at_a_terminal(&["build", "--tags", &scene.tag]).run().expect_code(0);
 });
 
 on_every_engine!(a_change_in_a_pull_request_builds_on_the_base_branch, |engine| {
@@ -97,12 +92,12 @@ on_every_engine!(a_change_in_a_pull_request_builds_on_the_base_branch, |engine| 
     let first = with(&scene, &PULL_REQUEST).run().expect_code(0);
     let code = ["COPY app.txt", "RUN echo", "COPY --from=build", "RUN cat /installed"];
     assert_ran(&first, &code, "the pull request's first build");
-    scene.assert_final(super::COMMIT, "the pull request's first build");
+    scene.assert_final(COMMIT, "the pull request's first build");
     assert_reads(&scene, &PULL_REQUEST, 7, "its own ledger and its base's, merged");
     scene.project.write("app.txt", "first\n");
     prune(engine);
     let back = with(&scene, &MAIN).run().expect_code(0);
     // The image that main made has lost its name to the pull request's; its stages have not.
     assert!(back.cached().0 >= 4, "{}", back.stdout);
-    scene.assert_final(super::COMMIT, "main again");
+    scene.assert_final(COMMIT, "main again");
 });
