@@ -1,6 +1,6 @@
 //! Docker's own clients build the same project beside us, before and after: no order of them gives a wrong result.
 
-use super::{COMMIT, NEXT_COMMIT, Scene, assert_ran, prune};
+use super::{COMMIT, NEXT_COMMIT, Scene, assert_ran, prune, read};
 use crate::support::{Action, Engine, Finished, Images, Project, command, docker, on_every_engine, unique};
 
 /// Who builds.
@@ -223,10 +223,7 @@ on_every_engine!(several_sources_are_one_cache, |engine| {
     let merged = build("merged", "one", "two", &sources);
     // The first copy of the last stage is one branch's own; what is put on top of it was never made.
     let copied = ["COPY --from=right", "RUN cat /left /right"];
-    assert_eq!(
-        docker(engine, &["run", "--rm", &format!("{name}:merged"), "cat", "/both"]),
-        format!("{name} one\n{name} two")
-    );
+    assert_eq!(read(engine, &format!("{name}:merged"), "/both"), format!("{name} one\n{name} two"));
     assert_eq!(merged.output("cache-source"), "image");
     assert_ran(&merged, &copied, "both branches' images are its cache");
 
@@ -234,8 +231,5 @@ on_every_engine!(several_sources_are_one_cache, |engine| {
     let sources = format!("{name}:b, {name}:a");
     let crossed = build("crossed", "two", "one", &sources);
     assert_ran(&crossed, &copied, "the other way round");
-    assert_eq!(
-        docker(engine, &["run", "--rm", &format!("{name}:crossed"), "cat", "/both"]),
-        format!("{name} two\n{name} one")
-    );
+    assert_eq!(read(engine, &format!("{name}:crossed"), "/both"), format!("{name} two\n{name} one"));
 });
