@@ -1,7 +1,7 @@
 //! What Dockerfiles can do: each is cached when nothing changed, and runs again when what it depends on did.
 
 use super::{Scene, assert_ran, prune};
-use crate::support::{Engine, Project, docker, on_every_engine, unique};
+use crate::support::{Engine, Project, command, docker, on_every_engine, unique};
 
 /// What is done to the project before a build.
 enum Edit<'a> {
@@ -58,7 +58,7 @@ on_every_engine!(mounts, |engine| {
         "FROM busybox:1.36\n\
          COPY deps.txt /\n\
          RUN --mount=type=cache,id={id},target=/downloads cat /deps.txt >> /downloads/log && cp /downloads/log /log\n\
-         RUN --mount=type=secret,id=token wc -c /run/secrets/token > /length\n\
+         RUN --mount=type=secret,id=token,target=/secret wc -c /secret > /length\n\
          COPY app.txt /\n"
     );
     let (cache, secret, code) = ("RUN --mount=type=cache", "RUN --mount=type=secret", "COPY app.txt");
@@ -174,7 +174,9 @@ on_every_engine!(triggers_shells_and_arguments_before_from, |engine| {
         let project = Project::new(&[("Dockerfile", &text)]);
         docker(engine, &["build", "-q", "-t", tag, project.path().to_str().unwrap()]);
     };
-    bases.each_ref().map(|base| make_base(base, "wc -c /app.txt"));
+    for base in &bases {
+        make_base(base, "wc -c /app.txt");
+    }
     let dockerfile = format!(
         "ARG BASE={}\n\
          FROM --platform=$BUILDPLATFORM ${{BASE}}\n\
@@ -224,6 +226,6 @@ impl<'a> Server<'a> {
 
 impl Drop for Server<'_> {
     fn drop(&mut self) {
-        let _ = crate::support::command(self.engine).args(["rm", "-f", &self.container]).output();
+        let _ = command(self.engine).args(["rm", "-f", &self.container]).output();
     }
 }
