@@ -1,7 +1,7 @@
 //! Any of our images may be gone: the build succeeds, is never stale, and caches what is still there.
 
-use super::{COMMIT, NEXT_COMMIT, Scene, assert_ran, prune};
-use crate::support::{Engine, on_every_engine};
+use super::{COMMIT, NEXT_COMMIT, Scene, assert_ran, prune, ran};
+use crate::support::{Engine, on_every_engine, unique};
 
 const DEPS: [&str; 2] = ["COPY deps.txt", "RUN cat /deps.txt"];
 const BUILD: [&str; 2] = ["COPY app.txt", "RUN echo"];
@@ -106,19 +106,50 @@ on_every_engine!(without_the_ledger_nothing_is_known, |engine| {
     }
 });
 
-on_every_engine!(one_stage_image_is_removed_by_hand, |engine| {
-    // The build stage begins with the layers of the dependencies, so either image holds those.
-    let scene = Scene::three_stages(engine);
-    scene.build();
+/// Two stages of which neither is built on the other, and an image that takes from both.
+const TWO_HALVES: &str = "FROM busybox:1.36 AS left\n\
+                          COPY left.txt /\n\
+                          RUN cat /left.txt > /left\n\
+                          FROM busybox:1.36 AS right\n\
+                          COPY right.txt /\n\
+                          RUN cat /right.txt > /right\n\
+                          FROM busybox:1.36\n\
+                          COPY app.txt /\n\
+                          COPY --from=left /left /\n\
+                          COPY --from=right /right /\n\
+                          RUN cat /left /right /app.txt > /both\n";
+
+on_every_engine!(without_one_stages_image_that_stage_runs_and_no_other, |engine| {
+    let name = unique("half");
+    let files = [
+        ("Dockerfile", TWO_HALVES),
+        ("left.txt", &format!("{name} left\n")),
+        ("right.txt", &format!("{name} right\n")),
+    ];
+    let scene = Scene::new(engine, &files);
+    // With new code the last stage copies from both again.
+    let build = |code: &str| {
+        scene.project.write("app.txt", format!("{code}\n"));
+        let run = scene.build_pruned();
+        assert_eq!(scene.read("/both"), format!("{name} left\n{name} right\n{code}"));
+        run
+    };
+    let copies = ["COPY app.txt", "COPY --from=left", "COPY --from=right", "RUN cat /left /right"];
+    build("nothing");
+    assert_ran(&build("all"), &copies, "both stages are there");
+
     let stages = scene.images.of_kind("stage");
     assert_eq!(stages.len(), 2, "{stages:?}");
-    for (index, gone) in stages.iter().enumerate() {
-        prune(engine);
+    let (left, right) = (["COPY left.txt", "RUN cat /left.txt"], ["COPY right.txt", "RUN cat /right.txt"]);
+    let mut seen = Vec::new();
+    for gone in &stages {
         scene.images.remove(&[gone]);
-        scene.project.write("app.txt", format!("without {index}\n"));
-        let run = scene.build();
-        assert_ran(&run, &[&BUILD[..], &REST].concat(), gone);
-        scene.assert_final(COMMIT, gone);
-        assert_eq!(scene.images.of_kind("stage").len(), 2, "a build keeps all its stages again");
+        let run = build(gone);
+        let half = if ran(&run).iter().any(|step| step.starts_with("COPY left.txt")) { left } else { right };
+        assert_ran(&run, &[&half[..], &copies].concat(), gone);
+        seen.push(half);
+        assert_ran(&build(&format!("after {gone}")), &copies, "that build kept the stage again");
     }
+    seen.sort_unstable();
+    assert_eq!(seen, [left, right]);
 });
