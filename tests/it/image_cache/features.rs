@@ -53,6 +53,7 @@ fn check(engine: &Engine, files: &[(&str, &str)], inputs: &[(&str, &str)], edits
 }
 
 on_every_engine!(mounts, |engine| {
+    let (first, second) = (unique("first"), unique("second"));
     let id = unique("mount");
     let dockerfile = format!(
         "FROM busybox:1.36\n\
@@ -64,12 +65,12 @@ on_every_engine!(mounts, |engine| {
     let (cache, secret, code) = ("RUN --mount=type=cache", "RUN --mount=type=secret", "COPY app.txt");
     check(
         engine,
-        &[("Dockerfile", &dockerfile), ("deps.txt", &unique("dependency")), ("app.txt", "first\n")],
+        &[("Dockerfile", &dockerfile), ("deps.txt", &unique("dependency")), ("app.txt", &first)],
         &[("secrets", "token=one\nother=two")],
         &[
             // A secret is no part of what a step is; nor is what a cache mount holds, which every prune here empties.
             (Input("secrets", "token=another one\nother=two"), &[]),
-            (File("app.txt", "second\n"), &[code]),
+            (File("app.txt", &second), &[code]),
             (Dockerfile("id=token", "id=other"), &[secret, code]),
             (Dockerfile(",target=/downloads ", ",sharing=locked,target=/downloads "), &[cache, secret, code]),
             (Dockerfile("id=mount-", "id=another-mount-"), &[cache, secret, code]),
@@ -78,6 +79,7 @@ on_every_engine!(mounts, |engine| {
 });
 
 on_every_engine!(files_of_another_image, |engine| {
+    let (first, second) = (unique("first"), unique("second"));
     let other = unique("other");
     let make_other = |content: &str| {
         let text = "FROM busybox:1.36\nCOPY file /file\nRUN date > /date\n";
@@ -89,11 +91,11 @@ on_every_engine!(files_of_another_image, |engine| {
         format!("FROM busybox:1.36\nCOPY app.txt /\nCOPY --from={other} /file /file\nRUN cat /file /app.txt > /both\n");
     check(
         engine,
-        &[("Dockerfile", &dockerfile), ("app.txt", &unique("code"))],
+        &[("Dockerfile", &dockerfile), ("app.txt", &first)],
         &[],
         &[
             (Outside(&|| make_other("two\n")), &["COPY --from=other-", "RUN cat /file"]),
-            (File("app.txt", "second\n"), &["COPY app.txt", "COPY --from=other-", "RUN cat /file"]),
+            (File("app.txt", &second), &["COPY app.txt", "COPY --from=other-", "RUN cat /file"]),
         ],
     );
     docker(engine, &["image", "rm", "-f", &other]);
@@ -103,6 +105,7 @@ on_every_engine!(heredocs_and_linked_copies, |engine| {
     if engine.is_20_10() {
         return refused_by_20_10(engine);
     }
+    let (first, second) = (unique("first"), unique("second"));
     let dockerfile = "FROM busybox:1.36\n\
                       COPY deps.txt /\n\
                       COPY --link app.txt /linked/\n\
@@ -120,13 +123,13 @@ on_every_engine!(heredocs_and_linked_copies, |engine| {
     };
     check(
         engine,
-        &[("Dockerfile", dockerfile), ("deps.txt", &unique("dependency")), ("app.txt", &unique("code"))],
+        &[("Dockerfile", dockerfile), ("deps.txt", &unique("dependency")), ("app.txt", &first)],
         &[],
         &[
             (Dockerfile("a line", "another line"), &["COPY <<END"]),
             (Dockerfile("cat /deps.txt", "cat /deps.txt /deps.txt"), &["RUN <<END", "COPY <<END"]),
-            (File("app.txt", "second\n"), &["COPY --link", "RUN <<END", "COPY <<END"]),
-            (File("deps.txt", "second\n"), below_deps),
+            (File("app.txt", &second), &["COPY --link", "RUN <<END", "COPY <<END"]),
+            (File("deps.txt", &second), below_deps),
         ],
     );
 });
@@ -159,13 +162,14 @@ on_every_engine!(archives_and_addresses, |engine| {
         &[("Dockerfile", &dockerfile), ("archive.tar", &archive(&unique("packed")))],
         &[],
         &[
-            (File("archive.tar", &archive("two\n")), &["ADD archive.tar", "RUN cat /url.txt"]),
+            (File("archive.tar", &archive(&unique("packed"))), &["ADD archive.tar", "RUN cat /url.txt"]),
             (Outside(&|| server.serve("two")), &["ADD http", "ADD archive.tar", "RUN cat /url.txt"]),
         ],
     );
 });
 
 on_every_engine!(triggers_shells_and_arguments_before_from, |engine| {
+    let (first, second) = (unique("first"), unique("second"));
     let bases = [unique("base"), unique("base")];
     let make_base = |tag: &str, trigger: &str| {
         let text = format!(
@@ -189,12 +193,12 @@ on_every_engine!(triggers_shells_and_arguments_before_from, |engine| {
     let (copied, sized, deps, both) = ("COPY app.txt", "RUN wc", "COPY deps.txt", "RUN cat /deps.txt");
     check(
         engine,
-        &[("Dockerfile", &dockerfile), ("deps.txt", &unique("dependency")), ("app.txt", "first\n")],
+        &[("Dockerfile", &dockerfile), ("deps.txt", &unique("dependency")), ("app.txt", &first)],
         &[],
         &[
             (Dockerfile("$BUILDPLATFORM", "$TARGETPLATFORM"), &[]),
             (Dockerfile("\"-e\"", "\"-eu\""), &[both]),
-            (File("deps.txt", "second\n"), &[deps, both]),
+            (File("deps.txt", &second), &[deps, both]),
             (Outside(&|| make_base(&bases[0], "wc -l /app.txt")), &[sized, deps, both]),
             (Input("build-args", &other_base), &[copied, sized, deps, both]),
         ],
@@ -210,12 +214,14 @@ struct Server<'a> {
 
 impl<'a> Server<'a> {
     fn start(engine: &'a Engine) -> Self {
-        let run = ["run", "-d", "busybox:1.36", "sh", "-c", "mkdir /www && exec httpd -f -p 80 -h /www"];
+        let run = ["run", "-d", "busybox:1.36", "sh", "-c", "mkdir -p /www && exec httpd -f -p 80 -h /www"];
         Self { engine, container: docker(engine, &run) }
     }
 
     fn serve(&self, content: &str) {
-        docker(self.engine, &["exec", &self.container, "sh", "-c", &format!("echo {content} > /www/file.txt")]);
+        let served = "until wget -q -O /dev/null http://127.0.0.1/file.txt; do sleep 0.1; done";
+        let script = format!("mkdir -p /www && echo {content} > /www/file.txt && {served}");
+        docker(self.engine, &["exec", &self.container, "sh", "-c", &script]);
     }
 
     fn url(&self) -> String {
