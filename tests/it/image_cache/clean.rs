@@ -61,6 +61,12 @@ fn leave_a_strangers_image(engine: &Engine) {
     docker(engine, &["image", "rm", &tag]);
 }
 
+/// What the engine keeps of images whose name went to another one: on the containerd store nothing, whoever builds.
+fn replaced_ones(engine: &Engine, ids: &[impl AsRef<str>]) -> BTreeSet<String> {
+    let kept = if engine.has_containerd_store() { &[] } else { ids };
+    kept.iter().map(|id| id.as_ref().to_owned()).collect()
+}
+
 on_every_engine!(the_disk_does_not_grow_with_every_commit, |engine| {
     let scene = Scene::three_stages(engine);
     leave_a_strangers_image(engine);
@@ -78,8 +84,8 @@ on_every_engine!(the_disk_does_not_grow_with_every_commit, |engine| {
     let container = docker(engine, &["create", &scene.tag, "none"]);
     for content in ["2", "3"] {
         build(content);
-        let expected = &strangers | &BTreeSet::from([used.clone()]);
-        assert_eq!(scene.images.dangling(), expected, "an image in use stays, build {content}");
+        let used = replaced_ones(engine, &[&used]);
+        assert_eq!(scene.images.dangling(), &strangers | &used, "an image in use stays, build {content}");
         assert_eq!(kinds(&scene.images), [1, 1, 0], "{:?}", scene.images.ours());
     }
     docker(engine, &["rm", &container]);
@@ -102,7 +108,7 @@ on_every_engine!(superseded_images_stay_if_they_are_to, |engine| {
         run.output("image-id").to_owned()
     });
     let [superseded @ .., _] = ids;
-    assert_eq!(scene.images.dangling(), BTreeSet::from(superseded));
+    assert_eq!(scene.images.dangling(), replaced_ones(engine, &superseded));
 });
 
 #[test]
