@@ -58,7 +58,7 @@ on_every_engine!(mounts, |engine| {
     let dockerfile = format!(
         "FROM busybox:1.36\n\
          COPY deps.txt /\n\
-         RUN --mount=type=cache,id={id},target=/downloads cd /down* && date >> log && cp /deps.txt log /\n\
+         RUN --mount=type=cache,id={id},target=/downloads cd /down* && date >> log && cp log /\n\
          RUN --mount=type=secret,id=token,target=/secret wc -c /secret > /length\n\
          COPY app.txt /\n"
     );
@@ -215,7 +215,8 @@ struct Server<'a> {
 
 impl<'a> Server<'a> {
     fn start(engine: &'a Engine) -> Self {
-        Self { engine, container: docker(engine, &["run", "-d", "busybox:1.36", "httpd", "-f", "-h", "/www"]) }
+        let command = "mkdir -p /www/cgi-bin && exec httpd -f -h /www";
+        Self { engine, container: docker(engine, &["run", "-d", "busybox:1.36", "sh", "-c", command]) }
     }
 
     /// By a script, because the server's own answers to what has not changed lack the tag that BuildKit looks for.
