@@ -172,16 +172,14 @@ on_every_engine!(archives_and_addresses, |engine| {
 on_every_engine!(triggers_shells_and_arguments_before_from, |engine| {
     let (first, second) = (unique("first"), unique("second"));
     let bases = [unique("base"), unique("base")];
-    let make_base = |tag: &str, trigger: &str| {
-        let text = format!(
-            "FROM busybox:1.36\nRUN echo {tag} > /base\nONBUILD COPY app.txt /\nONBUILD RUN {trigger} > /size\n"
-        );
+    let make_base = |tag: &str, own: &str, trigger: &str| {
+        let text = format!("FROM busybox:1.36\n{own}ONBUILD COPY app.txt /\nONBUILD RUN {trigger} > /size\n");
         let project = Project::new(&[("Dockerfile", &text)]);
         docker(engine, &["build", "-q", "-t", tag, project.path().to_str().unwrap()]);
     };
-    for base in &bases {
-        make_base(base, "wc -c /app.txt");
-    }
+    // The layers of the first do not change with its triggers.
+    make_base(&bases[0], "", "wc -c /app.txt");
+    make_base(&bases[1], "RUN date > /base\n", "wc -c /app.txt");
     let dockerfile = format!(
         "ARG BASE={}\n\
          FROM --platform=$BUILDPLATFORM ${{BASE}}\n\
@@ -200,7 +198,7 @@ on_every_engine!(triggers_shells_and_arguments_before_from, |engine| {
             (Dockerfile("$BUILDPLATFORM", "$TARGETPLATFORM"), &[]),
             (Dockerfile("\"-e\"", "\"-eu\""), &[both]),
             (File("deps.txt", &second), &[deps, both]),
-            (Outside(&|| make_base(&bases[0], "wc -l /app.txt")), &[sized, deps, both]),
+            (Outside(&|| make_base(&bases[0], "", "wc -l /app.txt")), &[sized, deps, both]),
             (Input("build-args", &other_base), &[copied, sized, deps, both]),
         ],
     );
