@@ -19,7 +19,8 @@ impl<'a> Images<'a> {
 
     /// The names of the program's own images that came since.
     pub(crate) fn ours(&self) -> BTreeSet<String> {
-        self.named_since().into_iter().filter(|name| name.starts_with("watchparty-cache/")).collect()
+        let since = &lines(self.engine, &NAMED) - &self.named;
+        since.into_iter().filter(|name| name.starts_with("watchparty-cache/")).collect()
     }
 
     /// Those of one kind: `stage`, `ledger`, `capture`, `tombstone`.
@@ -40,17 +41,18 @@ impl<'a> Images<'a> {
             docker(self.engine, &["image", "rm", "-f"].into_iter().chain(names).collect::<Vec<_>>());
         }
     }
-
-    fn named_since(&self) -> BTreeSet<String> {
-        &lines(self.engine, &NAMED) - &self.named
-    }
 }
 
 impl Drop for Images<'_> {
     fn drop(&mut self) {
-        let rest = self.named_since().into_iter().chain(self.dangling());
-        // A test that failed may have left an image in use: that must not hide why it failed.
-        let _ = command(self.engine).args(["image", "rm", "-f"]).args(rest).output();
+        // A test that failed may have left an image in use, or have no engine: that must not hide why it failed.
+        let run =
+            |args: &[&str]| command(self.engine).args(args).output().map(|output| output.stdout).unwrap_or_default();
+        let (named, dangling) = (names(&run(&NAMED)), names(&run(&DANGLING)));
+        let rest: Vec<&String> = named.difference(&self.named).chain(dangling.difference(&self.dangling)).collect();
+        if !rest.is_empty() {
+            run(&["image", "rm", "-f"].into_iter().chain(rest.into_iter().map(String::as_str)).collect::<Vec<_>>());
+        }
     }
 }
 
@@ -58,5 +60,10 @@ const NAMED: [&str; 5] = ["image", "ls", "--filter=dangling=false", "--format", 
 const DANGLING: [&str; 5] = ["image", "ls", "--no-trunc", "--filter=dangling=true", "-q"];
 
 fn lines(engine: &Engine, args: &[&str]) -> BTreeSet<String> {
-    docker(engine, args).lines().filter(|line| !line.contains("<none>")).map(str::to_owned).collect()
+    names(docker(engine, args).as_bytes())
+}
+
+fn names(listing: &[u8]) -> BTreeSet<String> {
+    let listing = String::from_utf8_lossy(listing);
+    listing.lines().filter(|line| !line.contains("<none>")).map(str::to_owned).collect()
 }
