@@ -1,7 +1,7 @@
 //! What Dockerfiles can do: each is cached when nothing changed, and runs again when what it depends on did.
 
 use super::{Scene, assert_ran, prune};
-use crate::support::{Engine, Project, command, docker, on_every_engine, unique};
+use crate::support::{Engine, Images, Project, command, docker, on_every_engine, unique};
 
 /// What is done to the project before a build.
 enum Edit<'a> {
@@ -81,6 +81,7 @@ on_every_engine!(mounts, |engine| {
 
 on_every_engine!(files_of_another_image, |engine| {
     let (first, second) = (unique("first"), unique("second"));
+    let _images = Images::since_now(engine);
     let other = unique("other");
     let make_other = |content: &str| {
         let text = "FROM busybox:1.36\nCOPY file /file\nRUN date > /date\n";
@@ -99,7 +100,6 @@ on_every_engine!(files_of_another_image, |engine| {
             (File("app.txt", &second), &["COPY app.txt", "COPY --from=other-", "RUN cat /file"]),
         ],
     );
-    docker(engine, &["image", "rm", "-f", &other]);
 });
 
 on_every_engine!(heredocs_and_linked_copies, |engine| {
@@ -171,6 +171,7 @@ on_every_engine!(archives_and_addresses, |engine| {
 
 on_every_engine!(triggers_shells_and_arguments_before_from, |engine| {
     let (first, second) = (unique("first"), unique("second"));
+    let _images = Images::since_now(engine);
     let bases = [unique("base"), unique("base")];
     let make_base = |tag: &str, own: &str, trigger: &str| {
         let text = format!("FROM busybox:1.36\n{own}ONBUILD COPY app.txt /\nONBUILD RUN {trigger} > /size\n");
@@ -202,7 +203,6 @@ on_every_engine!(triggers_shells_and_arguments_before_from, |engine| {
             (Input("build-args", &other_base), &[copied, sized, deps, both]),
         ],
     );
-    docker(engine, &["image", "rm", "-f", &bases[0], &bases[1]]);
 });
 
 /// A web server that the engine's BuildKit reaches: a container of the engine itself.
