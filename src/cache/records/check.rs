@@ -13,7 +13,7 @@ use super::{Chain, Digest, Layer, Link, Outcome, Record, Records, RecordsError};
 impl Records {
     /// Checks a config whose blobs are `layers`. As BuildKit does, a result is left out when one of its layers is not
     /// among them, and of layers with the same digest the last one counts.
-    pub(super) fn check(layers: Vec<Layer>, config: Config<'_>) -> Result<Self, RecordsError> {
+    pub(super) fn check(layers: Vec<Layer>, config: &Config<'_>) -> Result<Self, RecordsError> {
         let mut forest = Forest::default();
         for layer in layers {
             forest.describe(layer)?;

@@ -23,7 +23,7 @@ impl Records {
             return Err(RecordsError::ContentMismatch { digest: descriptor.digest.to_string() });
         }
         let config: Config<'_> = serde_json::from_slice(config).map_err(RecordsError::ParseConfig)?;
-        Self::check(layers.into_iter().filter_map(Descriptor::layer).collect(), config)
+        Self::check(layers.into_iter().filter_map(Descriptor::layer).collect(), &config)
     }
 
     /// Reads a cache export out of the blobs that it wrote, by digest. Layers among them are not looked at.

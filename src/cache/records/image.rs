@@ -97,6 +97,6 @@ impl ImageConfig {
         }
         let chain = (-1..).zip(&layers).map(|(parent, layer)| ConfigLayer { blob: layer.blob, parent }).collect();
         let records = serde_json::from_slice(&json).map_err(RecordsError::ParseInline)?;
-        Records::check(layers, Config { layers: Bounded(chain), records }).map(Some)
+        Records::check(layers, &Config { layers: Bounded(chain), records }).map(Some)
     }
 }

@@ -33,7 +33,7 @@ impl Offer {
     /// BuildKit refuses blobs over 1 MiB. Results are left out until they fit: those of the last set first, and of one set
     /// the oldest first.
     #[must_use]
-    pub fn new(sources: Vec<Records>) -> Option<Self> {
+    pub fn new(sources: &[Records]) -> Option<Self> {
         let all = Records::merge(sources.iter().cloned());
         let results = all.count_with_results();
         if let Some(offer) = Self::of(&all, 0) {
@@ -44,7 +44,7 @@ impl Offer {
         let mut best = None;
         while too_many - fits > 1 {
             let count = fits.midpoint(too_many);
-            let some = first_results(&sources, count);
+            let some = first_results(sources, count);
             match Self::of(&some, results.saturating_sub(some.count_with_results())) {
                 Some(offer) => (fits, best) = (count, Some(offer)),
                 None => too_many = count,

@@ -1,4 +1,5 @@
 //! One way in for fuzzing and for property tests: any bytes, through everything.
+#![expect(clippy::expect_used, clippy::panic, reason = "a broken promise must end a fuzzing run")]
 
 use super::wire::{Config, Descriptor, Manifest};
 use super::{Digest, Layer, Offer, Records};
@@ -34,13 +35,13 @@ fn config(bytes: &[u8]) -> Option<Records> {
         description: None,
     });
     let layers = layers.collect();
-    Records::check(layers, config).ok()
+    Records::check(layers, &config).ok()
 }
 
 /// As a manifest with no record.
 fn manifest(bytes: &[u8]) -> Option<Records> {
     let (_, layers) = serde_json::from_slice::<Manifest>(bytes).ok()?.split()?;
-    Records::check(layers.into_iter().filter_map(Descriptor::layer).collect(), Config::default()).ok()
+    Records::check(layers.into_iter().filter_map(Descriptor::layer).collect(), &Config::default()).ok()
 }
 
 fn exercise(records: Records) {
@@ -56,8 +57,7 @@ fn exercise(records: Records) {
         turn = !turn;
         turn && !result.layers().is_empty()
     });
-    let sources = vec![half, records];
-    let Some(offer) = Offer::new(sources) else { return };
+    let Some(offer) = Offer::new(&[half, records]) else { return };
     let [(digest, manifest), (_, config)] = offer.blobs.as_slice() else { panic!("an offer is two blobs") };
     assert_eq!(*digest, Digest::of(manifest).to_string());
     let offered = Records::from_export(manifest, config).expect("what is offered can be imported");

@@ -1,6 +1,5 @@
 //! After a build: its records, and its intermediate stages as images of ours.
 
-use futures_util::future::join_all;
 
 use super::Execution;
 use crate::buildkit::gateway::Gateway;
@@ -80,8 +79,11 @@ impl Keeper<'_> {
                 .map(|records| image(image_id, records))
                 .map_err(|error| format!("the image is no cache for the next build: {}", chain(&error)))
         };
-        let stages = join_all(keep.stages.iter().map(|stage| self.stage(stage)));
-        let (final_image, stages) = tokio::join!(final_image, stages);
+        let final_image = final_image.await;
+        let mut stages = Vec::with_capacity(keep.stages.len());
+        for stage in &keep.stages {
+            stages.push(self.stage(stage).await);
+        }
         let mut images = Vec::with_capacity(stages.len().saturating_add(1));
         let mut problems = Vec::new();
         for kept in std::iter::once(final_image).chain(stages) {

@@ -1,7 +1,10 @@
 //! Records as builds write them, and worse.
 
 mod importer;
+mod merging;
 mod model;
+mod offering;
+mod reading;
 
 use std::collections::BTreeSet;
 
@@ -10,6 +13,7 @@ use serde_json::{Value, json};
 use super::{Digest, Records};
 
 /// A digest by name.
+#[expect(clippy::needless_pass_by_value, reason = "names are literals mostly")]
 fn digest(name: impl ToString) -> Digest {
     Digest::of(name.to_string().as_bytes())
 }
@@ -47,7 +51,7 @@ fn export(specs: &[Spec]) -> (Vec<u8>, Vec<u8>) {
     let chains: BTreeSet<String> = specs
         .iter()
         .flat_map(|spec| &spec.results)
-        .flat_map(|(layers, _)| (1..=layers.len()).map(|end| layers[..end].to_owned()))
+        .flat_map(|(layers, _)| (1..=layers.len()).map(|end| layers.chars().take(end).collect()))
         .collect();
     let index = |chain: &str| chains.iter().position(|known| known == chain).unwrap();
     let layers: Vec<Value> = chains
@@ -112,7 +116,7 @@ fn records(specs: &[Spec]) -> Records {
 }
 
 /// What is offered of these sources, read as an export: its config and the records.
-fn offered(sources: Vec<Records>) -> Option<(Value, Records)> {
+fn offered(sources: &[Records]) -> Option<(Value, Records)> {
     let offer = super::Offer::new(sources)?;
     let [(_, manifest), (_, config)] = offer.blobs.as_slice() else { panic!("not two blobs") };
     Some((serde_json::from_slice(config).unwrap(), Records::from_export(manifest, config).unwrap()))

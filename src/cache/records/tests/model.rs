@@ -90,7 +90,7 @@ fn check(sources: &[Records], lossless: bool) -> Option<()> {
 
     assert_eq!(Records::merge([merged.clone()]), merged, "merged again, it changes");
     assert_eq!(Records::merge([merged.clone(), merged.clone()]), merged, "merged with itself, it changes");
-    let Some((config, read)) = offered(sources.to_vec()) else {
+    let Some((config, read)) = offered(sources) else {
         assert!(merged.is_empty());
         return Some(());
     };
