@@ -108,7 +108,9 @@ on_every_engine!(superseded_images_stay_if_they_are_to, |engine| {
         run.output("image-id").to_owned()
     });
     let [superseded @ .., _] = ids;
-    assert_eq!(scene.images.dangling(), replaced_ones(engine, &superseded));
+    // And the stage images that were replaced.
+    let dangling = scene.images.dangling();
+    assert!(dangling.is_superset(&replaced_ones(engine, &superseded)), "{superseded:?}: {dangling:?}");
 });
 
 #[test]
