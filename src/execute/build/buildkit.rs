@@ -16,7 +16,6 @@ use crate::cache::records::Offer;
 use crate::error::chain;
 use crate::outcome::build::{CacheSource, Failure, ImageOutcome, ImageResult};
 use crate::outcome::from_trace::Reading;
-use crate::plan::build::keep::{Keep, Method};
 use crate::plan::build::{Local, LocalSource, PlannedBuild};
 use crate::project::target::Target;
 
@@ -25,7 +24,7 @@ use crate::project::target::Target;
 pub(super) const IMAGE_DIGEST: &str = "containerimage.digest";
 
 /// The name of the content store that records are offered from.
-const OFFER_STORE: &str = "watchparty-cache";
+pub(super) const OFFER_STORE: &str = "watchparty-cache";
 
 /// A solve and what its session serves.
 #[derive(Clone, Copy)]
@@ -56,8 +55,10 @@ pub(super) async fn build(
     let mut outcome = describe(index, build, with, &attempt, &open);
     built(&mut outcome);
     let result = outcome.result.clone();
-    let (kept, ()) =
-        tokio::join!(keep(index, build, with, &open, &attempt, &result), attribute(&open, &attempt, &mut outcome));
+    let (kept, ()) = tokio::join!(
+        keep(index, build, request, with, &open, &attempt, &result),
+        attribute(&open, &attempt, &mut outcome)
+    );
     Built { outcome, kept }
 }
 
@@ -109,14 +110,10 @@ async fn open<'a>(build: &PlannedBuild, request: Request<'_>, with: &Execution<'
     Ok(Open { connection, session, stores, transferred, before, begun })
 }
 
-/// The store that the records are served from, and those that new ones are written to.
+/// The store that the records are served from.
 fn stores(build: &PlannedBuild) -> ContentStores {
     let offer = build.offer.iter().map(|offer| (OFFER_STORE.to_owned(), ContentStore::serving(offer.blobs.clone())));
-    let captures = build.keep.iter().flat_map(Keep::captures).filter_map(|capture| match &capture.method {
-        Method::Export { store } => Some((store.clone(), ContentStore::accepting())),
-        Method::Inline { .. } => None,
-    });
-    offer.chain(captures).fold(ContentStores::default(), |stores, (name, store)| stores.with(name, store))
+    offer.into_iter().fold(ContentStores::default(), |stores, (name, store)| stores.with(name, store))
 }
 
 /// BuildKit's importer of a client's content store (`cache/remotecache/local`).
@@ -189,6 +186,7 @@ async fn solve_once_or_twice(
 async fn keep(
     index: usize,
     build: &PlannedBuild,
+    request: Request<'_>,
     with: &Execution<'_>,
     open: &Open<'_>,
     attempt: &Attempt,
@@ -199,11 +197,20 @@ async fn keep(
         tracing::debug!("image cache: served {} bytes to the builder", store.served_bytes());
     }
     let reference = build.target.tags.first().map(ToString::to_string).unwrap_or_default();
-    let Open { connection, session, stores, .. } = open;
     // A stage that the build did not need may still be there, as a record that was offered.
     let import = build.offer.as_ref().filter(|_| attempt.without_offer.is_none()).map(|offer| import(offer));
     let begun = Instant::now();
-    let kept = Keeper { index, connection, session, stores, import, with }.keep(keep, image_id, &reference).await;
+    let keeper = Keeper {
+        index,
+        connection: open.connection,
+        target: &build.target,
+        locals: request.locals,
+        shared_key: request.shared_key,
+        offered: open.stores.get(OFFER_STORE),
+        import,
+        with,
+    };
+    let kept = keeper.keep(keep, image_id, &reference).await;
     tracing::debug!("image cache: kept in {} ms", begun.elapsed().as_millis());
     kept
 }
@@ -251,7 +258,7 @@ fn failure(reading: &Reading<'_>, message: &str, transferred: &Transferred) -> F
     }
 }
 
-fn services(target: &Target, files: FileSyncService, with: &Execution<'_>) -> Result<Services, SshError> {
+pub(super) fn services(target: &Target, files: FileSyncService, with: &Execution<'_>) -> Result<Services, SshError> {
     let mut services = Services::new(with.credentials.clone()).with_files(files);
     // Even without secrets: newer engines ask for some of their own, and "not found" is the answer they understand.
     services = services.with_secrets(Secrets::new(&target.secrets));
@@ -261,7 +268,7 @@ fn services(target: &Target, files: FileSyncService, with: &Execution<'_>) -> Re
     Ok(services)
 }
 
-fn directories(locals: &[Local]) -> Directories {
+pub(super) fn directories(locals: &[Local]) -> Directories {
     locals.iter().fold(Directories::new(), |directories, local| {
         let directory = match &local.source {
             LocalSource::Directory(path) => Directory::new(path),

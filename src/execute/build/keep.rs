@@ -1,10 +1,13 @@
 //! After a build: its records, and its intermediate stages as images of ours.
 
+use futures_util::future::join_all;
 
 use super::Execution;
+use super::buildkit::{IMAGE_DIGEST, OFFER_STORE, directories, services};
 use crate::buildkit::gateway::Gateway;
-use crate::buildkit::session::Session;
-use crate::buildkit::session::content::ContentStores;
+use crate::buildkit::session::content::{ContentStore, ContentStores};
+use crate::buildkit::session::filesync::FileSyncService;
+use crate::buildkit::session::{Session, SshError};
 use crate::buildkit::solve::{CacheEntry, SolveError, SolveRequest, solve};
 use crate::buildkit::trace::Event;
 use crate::buildkit::{BuildKitError, Connection};
@@ -12,7 +15,9 @@ use crate::cache::ledger::{CachedImage, ImageId, Role};
 use crate::cache::records::{Records, RecordsError};
 use crate::engine::Parents;
 use crate::error::chain;
+use crate::plan::build::Local;
 use crate::plan::build::keep::{Capture, Keep, KeptStage, Method};
+use crate::project::target::Target;
 
 /// What is there for the next build.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,6 +43,10 @@ enum KeepError {
     NotCached,
     #[error("the run was cancelled")]
     Cancelled,
+    #[error("open a session for it")]
+    Session(#[source] BuildKitError),
+    #[error("offer its SSH agents")]
+    Ssh(#[source] SshError),
     #[error("solve it")]
     Solve(#[source] SolveError),
     #[error("the builder gave no image")]
@@ -54,8 +63,11 @@ enum KeepError {
 pub(super) struct Keeper<'a> {
     pub(super) index: usize,
     pub(super) connection: &'a Connection,
-    pub(super) session: &'a Session,
-    pub(super) stores: &'a ContentStores,
+    pub(super) target: &'a Target,
+    pub(super) locals: &'a [Local],
+    pub(super) shared_key: &'a str,
+    /// The store that records are offered from.
+    pub(super) offered: Option<&'a ContentStore>,
     /// The records that the build was offered.
     pub(super) import: Option<CacheEntry>,
     pub(super) with: &'a Execution<'a>,
@@ -79,11 +91,8 @@ impl Keeper<'_> {
                 .map(|records| image(image_id, records))
                 .map_err(|error| format!("the image is no cache for the next build: {}", chain(&error)))
         };
-        let final_image = final_image.await;
-        let mut stages = Vec::with_capacity(keep.stages.len());
-        for stage in &keep.stages {
-            stages.push(self.stage(stage).await);
-        }
+        let stages = join_all(keep.stages.iter().map(|stage| self.stage(stage)));
+        let (final_image, stages) = tokio::join!(final_image, stages);
         let mut images = Vec::with_capacity(stages.len().saturating_add(1));
         let mut problems = Vec::new();
         for kept in std::iter::once(final_image).chain(stages) {
@@ -108,10 +117,28 @@ impl Keeper<'_> {
         })
     }
 
+    /// A session of its own for every solve: a directory's cache key is the session's, and what is found by it again in the
+    /// same session leads to records that no other build can use (`source/local`, `CacheKey`).
+    async fn session(&self, capture: &Capture) -> Result<(Session, ContentStore), KeepError> {
+        let written = ContentStore::accepting();
+        let mut stores = ContentStores::default();
+        if let Some(offered) = self.offered {
+            stores = stores.with(OFFER_STORE, offered.clone());
+        }
+        if let Method::Export { store } = &capture.method {
+            stores = stores.with(store.as_str(), written.clone());
+        }
+        let files = FileSyncService::new(directories(self.locals));
+        let services = services(self.target, files, self.with).map_err(KeepError::Ssh)?.with_content(stores);
+        let session = Session::open(self.connection, services, self.shared_key).await.map_err(KeepError::Session)?;
+        Ok((session, written))
+    }
+
     /// Solves, and gives the image that came of it, if one was asked for, and its records.
     async fn records(&self, capture: &Capture) -> Result<(String, Records), KeepError> {
         // A child: what ends this one must not end the run.
         let token = self.with.cancelled.child_token();
+        let (session, written) = self.session(capture).await?;
         let solved = {
             let stop_if_it_runs = |event| {
                 if let Event::Started { cached: false, is_step: true, .. } = event {
@@ -120,7 +147,7 @@ impl Keeper<'_> {
             };
             let masks = self.with.masks(self.index);
             let request = self.import.iter().cloned().fold(capture.request.clone(), SolveRequest::with_import);
-            solve(self.connection, self.session, request, masks, &token, stop_if_it_runs).await
+            solve(self.connection, &session, request, masks, &token, stop_if_it_runs).await
         };
         let answer = match solved.result {
             Ok(answer) => answer,
@@ -128,17 +155,15 @@ impl Keeper<'_> {
             Err(SolveError::Cancelled) => return Err(KeepError::NotCached),
             Err(error) => return Err(KeepError::Solve(error)),
         };
-        let id = answer.get(super::buildkit::IMAGE_DIGEST).cloned().unwrap_or_default();
+        let id = answer.get(IMAGE_DIGEST).cloned().unwrap_or_default();
         if capture.request.exporter.is_some() && id.is_empty() {
             return Err(KeepError::NoImage);
         }
         let records = match &capture.method {
-            Method::Export { store } => {
-                let written = self.stores.get(store).map(|store| store.written()).unwrap_or_default();
-                Records::from_exported_blobs(&written).map_err(KeepError::Records)?
-            }
+            Method::Export { .. } => Records::from_exported_blobs(&written.written()).map_err(KeepError::Records)?,
             Method::Inline { reference } => {
-                let config = self.config(&format!("docker.io/{reference}")).await.map_err(KeepError::Config)?;
+                let config =
+                    self.config(&session, &format!("docker.io/{reference}")).await.map_err(KeepError::Config)?;
                 let config = config.ok_or(KeepError::NoImage)?;
                 Records::from_image_config(&config).map_err(KeepError::Records)?.ok_or(KeepError::NoRecords)?
             }
@@ -146,8 +171,8 @@ impl Keeper<'_> {
         Ok((id, records))
     }
 
-    async fn config(&self, reference: &str) -> Result<Option<bytes::Bytes>, BuildKitError> {
-        let gateway = Gateway::open(self.connection, self.session).await?;
+    async fn config(&self, session: &Session, reference: &str) -> Result<Option<bytes::Bytes>, BuildKitError> {
+        let gateway = Gateway::open(self.connection, session).await?;
         let config = gateway.config(reference).await;
         gateway.close().await;
         config
