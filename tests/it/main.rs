@@ -10,6 +10,7 @@
 //! | `context` | the context that travels is the one that Docker's own client sends |
 //! | `options` | every option of a build arrives in the engine, or is refused |
 //! | `cache` | images as a cache, as far as each engine makes it work |
+//! | `image_cache` | the previous images are the cache: always, for every stage, never stale |
 //! | `memory` | a large context takes little memory |
 //! | `compose` | Compose projects: order, names, labels |
 //! | `classic` | the classic builder: its cache, its failures, its context |
@@ -35,6 +36,7 @@ mod engine;
 mod faults;
 mod gateway;
 mod ledger;
+mod image_cache;
 mod memory;
 mod options;
 mod ssh;

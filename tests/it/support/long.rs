@@ -30,11 +30,11 @@ impl LongBuild {
 
 /// A command that nothing else on this machine runs.
 pub(crate) struct LongStep {
-    command: String,
+    pub(crate) command: String,
 }
 
 impl LongStep {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         Self { command: format!("sleep 1{:07}{:02}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)) }
     }

@@ -2,6 +2,7 @@
 
 mod action;
 mod engine;
+mod images;
 mod long;
 mod peer;
 mod project;
@@ -9,7 +10,8 @@ mod proxy;
 
 pub(crate) use action::{Action, Finished};
 pub(crate) use engine::{Engine, engine};
-pub(crate) use long::LongBuild;
+pub(crate) use images::Images;
+pub(crate) use long::{LongBuild, LongStep};
 pub(crate) use peer::{command, docker};
 pub(crate) use project::{Project, unique};
 pub(crate) use proxy::{Manner, Proxy};

@@ -1,0 +1,57 @@
+//! A ledger is one build's, whole: neither two builds at once nor a cancelled one leave half of it.
+
+use std::time::{Duration, Instant};
+
+use super::{COMMIT, Scene, THREE_STAGES, assert_ran};
+use crate::support::{Action, Finished, LongStep, Project, docker, on_every_engine};
+
+on_every_engine!(two_builds_of_one_image_at_once, |engine| {
+    let scene = Scene::three_stages(engine);
+    both(&scene.action(), &scene.action());
+    let pruned = scene.build_pruned();
+    assert_ran(&pruned, &[], "after two builds of the same tree");
+    scene.assert_final(COMMIT, "after two builds of the same tree");
+
+    // Two checkouts, of different code: whichever ledger stays, the dependencies are in it.
+    let deps = std::fs::read(scene.project.path().join("deps.txt")).unwrap();
+    let other = Project::new(&[("Dockerfile", THREE_STAGES), ("app.txt", "other\n")]);
+    other.write("deps.txt", deps);
+    scene.project.write("app.txt", "second\n");
+    both(&scene.action(), &Action::new(engine, other.path()).input("tags", &scene.tag));
+    let pruned = scene.build_pruned();
+    assert!(pruned.cached().0 >= 3, "{}", pruned.stdout);
+    scene.assert_final(COMMIT, "after two builds of different trees");
+    assert_eq!(scene.images.of_kind("ledger").len(), 1);
+    assert_eq!(scene.images.of_kind("capture"), [""; 0]);
+});
+
+fn both(one: &Action, other: &Action) -> [Finished; 2] {
+    let children = [one.start(), other.start()];
+    let [first, second] = children.map(|child| child.wait_with_output().unwrap());
+    [one.finish(&first).expect_code(0), other.finish(&second).expect_code(0)]
+}
+
+on_every_engine!(a_cancelled_build_leaves_the_ledger_as_it_was, |engine| {
+    let scene = Scene::three_stages(engine);
+    let first = scene.build();
+
+    let step = LongStep::new();
+    scene.project.write("Dockerfile", format!("{THREE_STAGES}RUN {}\n", step.command));
+    scene.project.write("app.txt", "second\n");
+    let action = scene.action();
+    let child = action.start();
+    assert!(step.waits_until(true, Duration::from_secs(30)), "the step never began");
+    let id = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    let begun = Instant::now();
+    action.finish(&child.wait_with_output().unwrap()).expect_code(143);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(step.waits_until(false, Duration::from_secs(10)), "the step still runs");
+
+    scene.project.write("Dockerfile", THREE_STAGES);
+    scene.project.write("app.txt", "first\n");
+    let pruned = scene.build_pruned();
+    assert_ran(&pruned, &[], "the build after a cancelled one");
+    assert_eq!(pruned.output("image-id"), first.output("image-id"));
+    assert_eq!(docker(engine, &["image", "inspect", "-f", "{{.Id}}", &scene.tag]), first.output("image-id"));
+});

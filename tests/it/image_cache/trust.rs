@@ -1,0 +1,103 @@
+//! Whose records a build reads: a pull request must not plant layers for a deploy.
+
+use super::{COMMIT, Scene, assert_ran, prune};
+use crate::support::{Action, on_every_engine, unique};
+
+/// A build as one event starts it.
+struct Event {
+    name: &'static str,
+    reference: &'static str,
+    repository: &'static str,
+    payload: &'static str,
+}
+
+const REPOSITORY: &str = "org/watchparty";
+const PUSH_PAYLOAD: &str = r#"{"repository": {"full_name": "org/watchparty", "default_branch": "main"}}"#;
+const PULL_REQUEST_5: &str = r#"{
+    "number": 5,
+    "pull_request": {
+        "number": 5,
+        "head": {"ref": "topic", "sha": "fedcba9876543210fedcba9876543210fedcba98", "repo": {"full_name": "org/watchparty"}},
+        "base": {"ref": "main", "repo": {"full_name": "org/watchparty"}}
+    },
+    "repository": {"full_name": "org/watchparty", "default_branch": "main"}
+}"#;
+
+const MAIN: Event = Event { name: "push", reference: "refs/heads/main", repository: REPOSITORY, payload: PUSH_PAYLOAD };
+const FEATURE: Event = Event { reference: "refs/heads/feature", ..MAIN };
+const DISPATCH: Event = Event { name: "workflow_dispatch", ..FEATURE };
+const STRANGER: Event = Event {
+    repository: "someone/else",
+    payload: r#"{"repository": {"full_name": "someone/else", "default_branch": "main"}}"#,
+    ..MAIN
+};
+const PULL_REQUEST: Event =
+    Event { name: "pull_request", reference: "refs/pull/5/merge", repository: REPOSITORY, payload: PULL_REQUEST_5 };
+
+/// The same commit everywhere, so that nothing but trust keeps a build from what another one made.
+fn with(scene: &Scene<'_>, event: &Event) -> Action {
+    let payload = scene.project.write(".event/payload.json", event.payload);
+    let action = scene
+        .action()
+        .variable("GITHUB_EVENT_NAME", event.name)
+        .variable("GITHUB_REF", event.reference)
+        .variable("GITHUB_REPOSITORY", event.repository)
+        .variable("GITHUB_EVENT_PATH", payload.to_str().unwrap())
+        .input("commit", COMMIT);
+    if event.name == "pull_request" {
+        action.variable("GITHUB_HEAD_REF", "topic").variable("GITHUB_BASE_REF", "main")
+    } else {
+        action
+    }
+}
+
+/// How many of the seven steps are cached with an empty builder.
+#[track_caller]
+fn assert_reads(scene: &Scene<'_>, event: &Event, cached: u32, when: &str) {
+    prune(scene.engine);
+    let run = with(scene, event).run().expect_code(0);
+    assert_eq!(run.cached(), (cached, 7), "{when}: {}", run.stdout);
+    scene.assert_final(COMMIT, when);
+}
+
+on_every_engine!(a_push_does_not_read_what_a_pull_request_wrote, |engine| {
+    let scene = Scene::three_stages(engine);
+    assert_reads(&scene, &PULL_REQUEST, 0, "a pull request's first build");
+    assert_reads(&scene, &PULL_REQUEST, 7, "its second");
+    assert_reads(&scene, &MAIN, 0, "a push after a pull request");
+    assert_reads(&scene, &MAIN, 7, "the push after that");
+    // Nor by its name: the image of the pull request's build is named as a source.
+    let topic = format!("{}-topic", scene.tag);
+    scene.project.write("deps.txt", unique("planted"));
+    with(&scene, &PULL_REQUEST).input("tags", &topic).run().expect_code(0);
+    prune(engine);
+    let push = with(&scene, &MAIN).input("cache-from", &topic).run().expect_code(0);
+    assert_eq!(push.cached(), (0, 7), "a push that names the pull request's image: {}", push.stdout);
+});
+
+on_every_engine!(what_main_wrote_is_read_by_its_branches_and_by_nobody_else, |engine| {
+    let scene = Scene::three_stages(engine);
+    assert_reads(&scene, &MAIN, 0, "a push to main");
+    assert_reads(&scene, &PULL_REQUEST, 7, "a pull request reads its base");
+    assert_reads(&scene, &FEATURE, 7, "a push to a branch reads the default branch's");
+    assert_reads(&scene, &DISPATCH, 7, "so does a dispatch");
+    assert_reads(&scene, &STRANGER, 0, "another repository on the same engine");
+});
+
+on_every_engine!(a_change_in_a_pull_request_builds_on_the_base_branch, |engine| {
+    let scene = Scene::three_stages(engine);
+    assert_reads(&scene, &MAIN, 0, "a push to main");
+    scene.project.write("app.txt", "proposed\n");
+    prune(engine);
+    let first = with(&scene, &PULL_REQUEST).run().expect_code(0);
+    let code = ["COPY app.txt", "RUN echo", "COPY --from=build", "RUN cat /installed"];
+    assert_ran(&first, &code, "the pull request's first build");
+    scene.assert_final(COMMIT, "the pull request's first build");
+    assert_reads(&scene, &PULL_REQUEST, 7, "its own ledger and its base's, merged");
+    scene.project.write("app.txt", "first\n");
+    prune(engine);
+    let back = with(&scene, &MAIN).run().expect_code(0);
+    // The image that main made has lost its name to the pull request's; its stages have not.
+    assert!(back.cached().0 >= 4, "{}", back.stdout);
+    scene.assert_final(COMMIT, "main again");
+});
