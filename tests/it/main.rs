@@ -10,6 +10,7 @@
 //! | `context` | the context that travels is the one that Docker's own client sends |
 //! | `options` | every option of a build arrives in the engine, or is refused |
 //! | `cache` | images as a cache, as far as each engine makes it work |
+//! | `generations` | builds in a row, each after a loss and an edit: never stale, no hit lost |
 //! | `memory` | a large context takes little memory |
 //! | `compose` | Compose projects: order, names, labels |
 //! | `classic` | the classic builder: its cache, its failures, its context |
@@ -31,6 +32,7 @@ mod compose;
 mod context;
 mod engine;
 mod faults;
+mod generations;
 mod memory;
 mod options;
 mod ssh;

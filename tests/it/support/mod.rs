@@ -2,6 +2,7 @@
 
 mod action;
 mod engine;
+mod export;
 mod long;
 mod peer;
 mod project;
@@ -9,8 +10,9 @@ mod proxy;
 
 pub(crate) use action::{Action, Finished};
 pub(crate) use engine::{Engine, engine};
+pub(crate) use export::exported;
 pub(crate) use long::LongBuild;
-pub(crate) use peer::docker;
+pub(crate) use peer::{command as docker_command, docker};
 pub(crate) use project::{Project, unique};
 pub(crate) use proxy::{Manner, Proxy};
 
