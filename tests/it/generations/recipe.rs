@@ -183,7 +183,7 @@ fn copy_from(stage: &'static str, path: &'static str, to: &'static str) -> Instr
 /// `alpha` and `beta`: the same instructions, each on a file of its own at the same place.
 fn twins(random: &mut Random) -> Vec<Stage> {
     let mut shared = vec![append(&["/in", "/base"], "/out")];
-    for _ in 0..random.below(3) {
+    for _ in 0..random.below(2) {
         shared.push(append(&["/in"], "/out"));
     }
     if random.once_in(2) {
@@ -201,7 +201,7 @@ fn twins(random: &mut Random) -> Vec<Stage> {
 fn branches(random: &mut Random) -> Vec<Stage> {
     let on_top = random.once_in(2);
     let mut shared = vec![append(&["/in", "/other"], "/trail")];
-    for _ in 0..random.below(3) {
+    for _ in 0..random.below(2) {
         // The twins' own instruction: its record has two more places to be taken from.
         shared.push(random.pick(&[append_in_to_out, append_out_to_trail])(on_top));
     }

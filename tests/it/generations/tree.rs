@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::support::{Engine, docker, exported};
@@ -68,16 +69,36 @@ impl std::fmt::Debug for Entry {
 
 impl Image {
     pub(super) fn read(engine: &Engine, image: &str) -> Self {
-        let inspected = docker(engine, &["image", "inspect", image]);
-        let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
-        let inspected = &inspected[0];
+        Self::of(engine, &inspect(engine, image))
+    }
+
+    fn of(engine: &Engine, inspected: &serde_json::Value) -> Self {
+        let id = inspected["Id"].as_str().unwrap();
         Self {
-            id: inspected["Id"].as_str().unwrap().to_owned(),
+            id: id.to_owned(),
             layers: strings(&inspected["RootFS"]["Layers"]),
-            tree: read_tree(&exported(engine, image)),
+            tree: read_tree(&exported(engine, id)),
             config: read_config(&inspected["Config"]),
         }
     }
+}
+
+/// Images that were read before and that somebody still holds: an id says what is in an image.
+#[derive(Default)]
+pub(super) struct Images(BTreeMap<String, Rc<Image>>);
+
+impl Images {
+    pub(super) fn read(&mut self, engine: &Engine, image: &str) -> Rc<Image> {
+        self.0.retain(|_, image| Rc::strong_count(image) > 1);
+        let inspected = inspect(engine, image);
+        let id = inspected["Id"].as_str().unwrap().to_owned();
+        Rc::clone(self.0.entry(id).or_insert_with(|| Rc::new(Image::of(engine, &inspected))))
+    }
+}
+
+fn inspect(engine: &Engine, image: &str) -> serde_json::Value {
+    let mut inspected: serde_json::Value = serde_json::from_str(&docker(engine, &["image", "inspect", image])).unwrap();
+    inspected[0].take()
 }
 
 fn strings(value: &serde_json::Value) -> Vec<String> {
