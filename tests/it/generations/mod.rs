@@ -17,6 +17,7 @@ mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
+use std::io::Write;
 use std::rc::Rc;
 
 use inputs::{Edit, Inputs};
@@ -41,6 +42,7 @@ on_every_engine!(no_generation_is_stale_or_loses_a_hit, |engine| {
         }
     }
     run.remove();
+    std::io::stdout().write_all(run.tally().as_bytes()).unwrap();
 });
 
 /// All generations of one engine.
@@ -61,6 +63,8 @@ struct Run {
     known: BTreeSet<u64>,
     last: Option<Generation>,
     told: Vec<String>,
+    reused: u32,
+    made_anew: u32,
 }
 
 /// What is kept of a generation for the next.
@@ -96,6 +100,8 @@ impl Run {
             known: BTreeSet::new(),
             last: None,
             told: Vec::new(),
+            reused: 0,
+            made_anew: 0,
         }
     }
 
@@ -179,7 +185,7 @@ impl Run {
 
     /// No hit is lost, and none is false. Gives the keys of this generation's steps.
     fn check_steps(
-        &self,
+        &mut self,
         made: &BTreeMap<&'static str, Made>,
         finished: &Finished,
         problems: &mut Vec<String>,
@@ -196,7 +202,12 @@ impl Run {
                 assert_eq!(reported.len(), steps.len(), "steps of {target}, stage {}: {image}", stage.name);
                 for (step, reported) in steps.iter().zip(reported) {
                     let cached = reported["cached"].as_bool().unwrap();
-                    let told = format!("{target} {}: {} ({})", reported["name"], step.text, reported["source"]);
+                    assert!(
+                        reported["name"].as_str().unwrap().ends_with(&step.text),
+                        "{reported} is not {}",
+                        step.text
+                    );
+                    let told = format!("{target}: {} ({})", reported["name"], reported["source"]);
                     let required = self.last.as_ref().is_some_and(|last| last.keys.contains(&step.key));
                     if required && !cached {
                         problems.push(format!("lost hit: {told}"));
@@ -208,7 +219,18 @@ impl Run {
         }
         let false_hits = cached_everywhere.iter().filter(|(key, (cached, _))| *cached && !self.known.contains(key));
         problems.extend(false_hits.map(|(_, (_, told))| format!("cached, and never built: {told}")));
+        let reused = cached_everywhere.values().filter(|(cached, _)| *cached).count();
+        self.reused += u32::try_from(reused).unwrap();
+        self.made_anew += u32::try_from(cached_everywhere.len() - reused).unwrap();
         cached_everywhere.into_keys().collect()
+    }
+
+    fn tally(&self) -> String {
+        let Self { seed, generations, site, reused, made_anew, .. } = self;
+        format!(
+            "engine {}, seed {seed}: {generations} generations, {reused} steps reused, {made_anew} run\n",
+            site.engine.name
+        )
     }
 
     fn story(&self, number: u32, problems: &[String]) -> String {

@@ -110,7 +110,7 @@ impl Recipe {
         self.stages.iter().find(|stage| stage.name == name).unwrap()
     }
 
-    /// The stages that the target is made of, itself included.
+    /// The stages that the target is made of, itself included, in the order of the Dockerfile.
     pub(super) fn needed_by(&self, target: &str) -> Vec<&Stage> {
         let mut names = vec![target];
         let mut next = 0;
@@ -131,7 +131,7 @@ impl Recipe {
             }
             next += 1;
         }
-        names.into_iter().map(|name| self.stage(name)).collect()
+        self.stages.iter().filter(|stage| names.contains(&stage.name)).collect()
     }
 
     pub(super) fn dockerfile(&self, inputs: &Inputs) -> String {
