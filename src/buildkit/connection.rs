@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use bollard_buildkit_proto::moby::buildkit::v1::control_client::ControlClient;
+use bollard_buildkit_proto::moby::buildkit::v1::frontend::llb_bridge_client::LlbBridgeClient;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::StatusCode;
@@ -80,6 +81,11 @@ impl Connection {
         ControlClient::new(self.channel.clone())
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE)
+    }
+
+    /// A client of the gateway.
+    pub(crate) fn bridge(&self) -> LlbBridgeClient<Channel> {
+        LlbBridgeClient::new(self.channel.clone())
     }
 
     /// Whether the endpoint is a Docker engine that may still have the HTTP endpoint `/session`.

@@ -6,6 +6,7 @@
 
 pub mod connection;
 mod error;
+pub mod gateway;
 pub mod mask;
 pub mod session;
 pub mod solve;

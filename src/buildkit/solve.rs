@@ -83,6 +83,13 @@ pub enum SolveError {
 }
 
 impl SolveRequest {
+    /// The same with one more cache import, which is looked at before the others.
+    #[must_use]
+    pub fn with_import(mut self, import: CacheEntry) -> Self {
+        self.cache_imports.insert(0, import);
+        self
+    }
+
     fn into_api(self, id: String, session: &Session) -> api::SolveRequest {
         let mut frontend_attrs: HashMap<String, String> = self.attributes.into_iter().collect();
         if !self.cache_imports.is_empty() {

@@ -9,6 +9,7 @@ mod containers;
 mod error;
 mod images;
 mod info;
+mod ledger;
 mod tombstone;
 mod transport;
 
@@ -24,6 +25,7 @@ pub use containers::{Container, Mount, OwnContainer};
 pub use error::{EngineError, RunnerKind};
 pub use images::{Deleted, Image, ImageDetails, ImageUsage, Parents};
 pub use info::{ApiVersion, EngineInfo, ImageStore, NEWEST_API, OLDEST_API};
+pub use ledger::{FoundLedger, LEDGER_REPOSITORY, LedgerContent, ListedLedger};
 pub use tombstone::{Mark, TOMBSTONE_REPOSITORY, Tombstone};
 
 use transport::{ANSWER_TIMEOUT, Transport, TransportError};

@@ -154,7 +154,7 @@ struct ErrorMessage {
 }
 
 /// The body of a good answer; a bad one becomes an error in the engine's own words.
-async fn checked(action: &str, response: Response<Incoming>) -> Result<Incoming, EngineError> {
+pub(super) async fn checked(action: &str, response: Response<Incoming>) -> Result<Incoming, EngineError> {
     let status = response.status();
     if status.is_success() {
         return Ok(response.into_body());

@@ -3,6 +3,7 @@
 //! [`table`] declares every input; [`RawInputs`] holds what was given, by the runner's variables or by the flags that [`cli`]
 //! reads; [`parse`] understands it and reports every problem at once.
 
+mod age;
 pub mod cli;
 mod docker_config;
 mod entries;
@@ -18,6 +19,8 @@ mod source;
 pub mod table;
 
 use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
 
 use crate::image::pattern::Pattern;
 use crate::project::target::{BuildSecret, CacheSource, NamedContext, NoCache, SshSource};
@@ -99,6 +102,14 @@ pub struct BuildInputs {
     pub sbom: Option<String>,
     /// Cache sources; empty means Compose's own, else the first tag.
     pub cache_from: Vec<CacheSource>,
+    /// Identity of the image cache, instead of the one that follows from the tag.
+    pub cache_key: Option<String>,
+    /// How old a record of the image cache may be.
+    pub cache_max_age: Option<TimeDelta>,
+    /// Whether intermediate stages are kept as images.
+    pub cache_stages: bool,
+    /// Whether images are removed that earlier builds left without a name.
+    pub remove_superseded: bool,
     /// The build argument that carries the commit.
     pub commit_arg: String,
     /// The commit; the head commit of the run if absent.

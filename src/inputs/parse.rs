@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use chrono::TimeDelta;
+
+use crate::inputs::age;
 use crate::inputs::docker_config::{self, DockerConfigError, RegistryCredential};
 use crate::inputs::error::{InputError, Problem, Shown, words};
 use crate::inputs::raw::{Origin, RawInputs};
@@ -77,6 +80,10 @@ fn build(reader: &mut Reader<'_>) -> BuildInputs {
         provenance: reader.text(&table::PROVENANCE).map(str::to_owned),
         sbom: reader.text(&table::SBOM).map(str::to_owned),
         cache_from: reader.each(&table::CACHE_FROM, entries::cache_sources).into_iter().flatten().collect(),
+        cache_key: reader.text(&table::CACHE_KEY).map(str::to_owned),
+        cache_max_age: cache_max_age(reader),
+        cache_stages: reader.boolean(&table::CACHE_STAGES),
+        remove_superseded: reader.boolean(&table::REMOVE_SUPERSEDED),
         compression: compression(reader),
         commit_arg: commit_arg(reader),
         commit: reader.text(&table::COMMIT).map(str::to_owned),
@@ -176,6 +183,15 @@ fn shm_size(reader: &mut Reader<'_>) -> Option<u64> {
         reader.fail(&table::SHM_SIZE, Problem::Malformed { what: "a size", form });
     }
     bytes
+}
+
+fn cache_max_age(reader: &mut Reader<'_>) -> Option<TimeDelta> {
+    let age = age::parse(reader.text(&table::CACHE_MAX_AGE)?);
+    if age.is_none() {
+        let form = "a number with a unit, as `7d`, `12h` or `30m`";
+        reader.fail(&table::CACHE_MAX_AGE, Problem::Malformed { what: "an age", form });
+    }
+    age
 }
 
 fn no_cache(reader: &mut Reader<'_>) -> NoCache {

@@ -52,8 +52,6 @@ pub enum Modes {
 pub enum Status {
     /// It does.
     Works,
-    /// Both of its values are taken, and this release does what `false` asks: its default is for a later one.
-    Later,
     /// Setting it is an error: better than to ignore it in silence.
     Refused {
         /// Values that ask for what happens anyway, and are therefore let through.
@@ -87,10 +85,6 @@ impl Input {
 
     const fn default(self, default: &'static str) -> Self {
         Self { default: Some(default), ..self }
-    }
-
-    const fn later(self) -> Self {
-        Self { status: Status::Later, ..self }
     }
 
     const fn refused(self, why: &'static str, way_out: &'static str) -> Self {
@@ -168,21 +162,17 @@ declare! {
         "Images to use as cache, local or in a registry, or `type=…` for BuildKit; Compose's `cache_from`, else the first tag, if unset.");
     CACHE_TO = Input::new("cache-to", Lines, Build, "Registry reference to keep the cache in. Not in this release.")
         .refused("the cache is not written to a registry in this release",
-            "leave it unset; the image itself stays the cache on this engine");
-    CACHE_KEY = Input::new("cache-key", Text, Build, "Identity of the image cache. Not in this release.")
-        .refused("the image cache has no name of its own in this release",
-            "leave it unset; `cache-from` names the images to use");
-    CACHE_MAX_AGE = Input::new("cache-max-age", Text, Build, "Older cache is not used, as `7d`. Not in this release.")
-        .refused("the age of the cache is not looked at in this release",
-            "leave it unset; a scheduled run with `mode: clear` bounds the age");
+            "leave it unset; the images stay the cache on this engine");
+    CACHE_KEY = Input::new("cache-key", Text, Build,
+        "Identity of the image cache; the first tag's repository with the target and platform if unset. Tags may differ.");
+    CACHE_MAX_AGE = Input::new("cache-max-age", Text, Build,
+        "Steps that were made longer ago are not taken from previous images, as `7d` or `12h`; no limit if unset.");
     CACHE_STAGES = Input::new("cache-stages", Boolean, Build,
-        "Keep intermediate stages as cache images. Not in this release: none are kept.")
-        .default("true")
-        .later();
+        "Keep intermediate stages as images of `watchparty-cache/stage`, so that they are a cache as well.")
+        .default("true");
     REMOVE_SUPERSEDED = Input::new("remove-superseded", Boolean, Build,
-        "Remove what earlier builds of this action left dangling. Not in this release: nothing is removed.")
-        .default("true")
-        .later();
+        "Remove what earlier builds of this action left without a name, if nothing uses it.")
+        .default("true");
     COMPRESSION = Input::new("compression", Text, Build,
         "Layer compression: `uncompressed`, `gzip`, `zstd`; `auto` compresses only what names a registry.")
         .default("auto");

@@ -1,5 +1,6 @@
 //! Table tests in the shape of docker/build-push-action's `__tests__/context.test.ts`: inputs in, meaning or messages out.
 
+use chrono::TimeDelta;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -167,9 +168,14 @@ fn reads_how_to_build() {
         ("commit", " abc "),
         ("commit-arg", "COMMIT"),
         ("compression", "zstd"),
+        ("cache-key", "web"),
+        ("cache-max-age", "7d"),
         ("cache-stages", "FALSE"),
         ("remove-superseded", "false"),
     ]);
+    assert_eq!(inputs.cache_key.as_deref(), Some("web"));
+    assert_eq!(inputs.cache_max_age, TimeDelta::try_days(7));
+    assert!(!inputs.cache_stages && !inputs.remove_superseded);
     assert_eq!(
         inputs.build_args,
         pairs(&[
@@ -344,6 +350,12 @@ fn every_problem_has_its_message() {
         (&[("mode", "clean")][..], vec![format!("input `mode`, `clean`: {}", one_of("`build`, `clear`"))]),
         (&[("pull", "yes")], strings(&["input `pull`, `yes`: is not a boolean -> write `true` or `false`"])),
         (
+            &[("cache-max-age", "week")],
+            strings(&[
+                "input `cache-max-age`, `week`: is not an age -> write it as a number with a unit, as `7d`, `12h` or `30m`",
+            ]),
+        ),
+        (
             &[("cache-stages", "on")],
             strings(&["input `cache-stages`, `on`: is not a boolean -> write `true` or `false`"]),
         ),
@@ -490,17 +502,7 @@ fn what_does_not_work_is_refused_with_the_way_out() {
         (
             "cache-to",
             "a/b",
-            "the cache is not written to a registry in this release -> leave it unset; the image itself stays the cache on this engine",
-        ),
-        (
-            "cache-key",
-            "x",
-            "the image cache has no name of its own in this release -> leave it unset; `cache-from` names the images to use",
-        ),
-        (
-            "cache-max-age",
-            "7d",
-            "the age of the cache is not looked at in this release -> leave it unset; a scheduled run with `mode: clear` bounds the age",
+            "the cache is not written to a registry in this release -> leave it unset; the images stay the cache on this engine",
         ),
         (
             "fail-if-slower",

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 /// What one run of `mode: build` did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub struct ImageOutcome {
     pub other: Vec<OperationOutcome>,
     /// Cache sources that could not be used, each with the engine's reason.
     pub unused_sources: Vec<UnusedSource>,
+    /// Why the build was repeated without the records of the image cache, if it was.
+    pub without_cache: Option<String>,
     /// Set if this is the first build after a clear of this image.
     pub fresh_after: Option<ClearMark>,
     /// Bytes of context that travelled to the builder.
@@ -194,7 +197,8 @@ pub enum OperationKind {
 }
 
 /// Where cached steps came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum CacheSource {
     /// Nothing was cached.
     None,

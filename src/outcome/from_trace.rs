@@ -123,7 +123,7 @@ static EXIT_CODE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"exit c
 
 /// The process's exit status: engines write `executor failed running [..]: exit code: 3` or
 /// `process "..." did not complete successfully: exit code: 3`.
-fn exit_code(message: &str) -> Option<i32> {
+pub(crate) fn exit_code(message: &str) -> Option<i32> {
     EXIT_CODE.as_ref()?.captures(message)?.get(1)?.as_str().parse().ok()
 }
 

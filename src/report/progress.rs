@@ -65,7 +65,7 @@ impl Progress {
     /// The lines to print for an event of a target, `at` from the run's start. Often none.
     pub fn lines(&mut self, target: &str, event: &Event, at: Duration) -> Vec<String> {
         match event {
-            Event::Started { number, name } => self.started(target, *number, name, at),
+            Event::Started { number, name, .. } => self.started(target, *number, name, at),
             Event::Log { number, line } => {
                 let stamp = seconds(at.saturating_sub(self.vertex(target, *number, "", at).started));
                 let mut lines = vec![];
@@ -267,7 +267,7 @@ mod tests {
     use crate::report::fixtures::at;
 
     fn started(number: u32, name: &str) -> Event {
-        Event::Started { number, name: name.into() }
+        Event::Started { number, name: name.into(), is_step: true, cached: false }
     }
 
     fn log(number: u32, line: &str) -> Event {

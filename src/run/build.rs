@@ -1,6 +1,9 @@
 //! `mode: build`.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod keep;
+
+use std::collections::BTreeMap;
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
@@ -11,18 +14,19 @@ use super::{Run, secrets};
 use crate::buildkit::mask::Masks;
 use crate::buildkit::session::Credentials;
 use crate::buildkit::{BuildKitError, Connection, workers};
+use crate::cache::ledger::{Access, identities};
 use crate::engine::{Engine, ImageStore, Mark};
 use crate::error::chain;
-use crate::execute::build::{Execution, Progress, execute};
-use crate::image::ImageReference;
+use crate::execute::build::{Built, Execution, Progress, execute};
 use crate::inputs::{BuildInputs, Source};
-use crate::outcome::build::{BuildOutcome, ClearMark, EngineFacts, ImageOutcome, ImageResult};
-use crate::plan::build::{BuildPlan, Builder, Facts, Wanted, plan};
-use crate::project::target::{CacheSource, Target};
+use crate::outcome::build::{BuildOutcome, ClearMark, EngineFacts, ImageResult};
+use crate::plan::build::{BuildPlan, Builder, Facts, ImageCache, Wanted, plan};
+use crate::project::target::{CacheSource, NoCache, Target};
 use crate::project::{Project, Request, resolve};
 use crate::registry::Login;
 use crate::report::progress::{self, Colour};
 use crate::runner::{ExitCode, Mode, Signal};
+use crate::survey::cache::{Lookup, Previous};
 
 /// Everything that is known before the first image is built.
 struct Prepared {
@@ -35,6 +39,8 @@ struct Prepared {
     masks: Vec<Masks>,
     /// The mark of a clear for each build.
     marks: Vec<Option<ClearMark>>,
+    /// The ledger that each build will replace.
+    previous: Vec<Option<Previous>>,
 }
 
 /// Builds what the inputs ask for.
@@ -45,13 +51,15 @@ pub(super) async fn build(run: &Run, inputs: &BuildInputs) -> ExitCode {
         Some(Err(code)) => return code,
         None => return cancelled_early(run, inputs, started_at),
     };
-    let images = carry_out(run, inputs, &prepared).await;
+    let built = carry_out(run, inputs, &prepared).await;
+    let notes = keep::keep(run, inputs, &prepared, &built).await;
+    let images = built.into_iter().map(|built| built.outcome).collect();
     let Prepared { project, plan, engine, .. } = &prepared;
     let outcome = BuildOutcome {
         started_at,
         duration: run.started.elapsed(),
         images,
-        warnings: project.warnings.iter().chain(&plan.warnings).cloned().collect(),
+        warnings: project.warnings.iter().chain(&plan.warnings).cloned().chain(notes).collect(),
         engine: facts(engine, prepared.builder()),
         cancelled: run.cancellation.is_cancelled(),
     };
@@ -89,19 +97,69 @@ async fn prepare(run: &Run, inputs: &BuildInputs) -> Result<Prepared, ExitCode> 
     };
     let connection = connection(wanted.builder, &engine).await.map_err(|error| run.no_buildkit(&error))?;
     let marks = marks(&project.targets, &engine).await;
-    // The first build after a clear is offered no records, from wherever they might come.
-    for (target, mark) in project.targets.iter_mut().zip(&marks) {
-        if mark.is_some() {
-            target.cache_from.clear();
-        }
-    }
     let facts = engine_facts(&project, &engine, connection.as_ref()).await;
-    let plan = plan(&project.targets, &wanted, &facts).map_err(|errors| {
+    let (caches, previous) =
+        image_caches(run, inputs, &mut project.targets, &marks, &engine, connection.as_ref()).await;
+    let plan = plan(&project.targets, &project.dockerfiles, caches, &wanted, &facts).map_err(|errors| {
         errors.iter().for_each(|error| run.explain(&error.to_string(), error.help()));
         ExitCode::BadInputs
     })?;
     project.warnings.iter().chain(&plan.warnings).for_each(|warning| run.console.warning(warning));
-    Ok(Prepared { project, plan, engine, connection, masks, marks })
+    Ok(Prepared { project, plan, engine, connection, masks, marks, previous })
+}
+
+/// What the image cache has for each target, and the ledgers that this run will replace.
+///
+/// Cache sources that are images of this engine are looked at here; the others stay with their targets.
+async fn image_caches(
+    run: &Run,
+    inputs: &BuildInputs,
+    targets: &mut [Target],
+    marks: &[Option<ClearMark>],
+    engine: &Engine,
+    connection: Option<&Connection>,
+) -> (Vec<ImageCache>, Vec<Option<Previous>>) {
+    let Some(connection) = connection else {
+        targets.iter_mut().zip(marks).for_each(classic_sources);
+        return (Vec::new(), Vec::new());
+    };
+    let begun = Instant::now();
+    let access = Access::of(&run.context);
+    let identities = identities(targets.iter(), inputs.cache_key.as_deref(), &engine.info().platform);
+    let oldest = inputs.cache_max_age.and_then(|age| Utc::now().checked_sub_signed(age));
+    let lookup = Lookup { engine, connection, access: &access, oldest };
+    let found = targets.iter().zip(&identities).map(|(target, identity)| lookup.find(target, identity.as_ref()));
+    let found = futures_util::future::join_all(found).await;
+    let mut caches = Vec::with_capacity(targets.len());
+    let mut previous = Vec::with_capacity(targets.len());
+    for ((target, mark), found) in targets.iter_mut().zip(marks).zip(found) {
+        let mut cache = ImageCache { stages: inputs.cache_stages, ..found.cache };
+        target.cache_from = found.elsewhere;
+        // The first build after a clear is offered no records, from wherever they might come; nor is one that is to take
+        // no step from a cache.
+        if mark.is_some() || target.no_cache == NoCache::All {
+            target.cache_from.clear();
+            cache.offer = None;
+        } else {
+            let name = &target.name;
+            found.sources.iter().for_each(|source| tracing::debug!("{name}: image cache: {source}"));
+        }
+        caches.push(cache);
+        previous.push(found.previous);
+    }
+    tracing::debug!("image cache: looked up in {} ms", begun.elapsed().as_millis());
+    (caches, previous)
+}
+
+/// The classic builder has the images themselves as its cache: the previous one, if nothing else was named.
+fn classic_sources((target, mark): (&mut Target, &Option<ClearMark>)) {
+    match mark {
+        Some(_) => target.cache_from.clear(),
+        None if target.cache_from.is_empty() => {
+            target.cache_from.extend(target.tags.first().cloned().map(CacheSource::Image));
+        }
+        None => {}
+    }
 }
 
 impl Prepared {
@@ -156,29 +214,10 @@ async fn engine_facts(project: &Project, engine: &Engine, connection: Option<&Co
     let api = (engine.info().api_version.major, engine.info().api_version.minor);
     Facts {
         containerd_store: engine.info().store == ImageStore::Containerd,
-        local_sources: local_sources(project, engine).await,
         named_contexts: api >= (1, 42),
         run_limits: api >= (1, 42),
         host_gateway,
     }
-}
-
-/// Those of the cache sources that the engine has as images.
-async fn local_sources(project: &Project, engine: &Engine) -> BTreeSet<ImageReference> {
-    let sources: BTreeSet<&ImageReference> = project
-        .targets
-        .iter()
-        .flat_map(|target| &target.cache_from)
-        .filter_map(|source| match source {
-            CacheSource::Image(reference) => Some(reference),
-            CacheSource::BuildKit(_) => None,
-        })
-        .collect();
-    let present = sources.into_iter().map(|reference| async move {
-        let found = engine.inspect_image(&reference.to_string()).await.ok().flatten();
-        found.map(|_| reference.clone())
-    });
-    futures_util::future::join_all(present).await.into_iter().flatten().collect()
 }
 
 /// The mark of a clear for each build, by the repository of its first tag.
@@ -204,7 +243,7 @@ async fn marks(targets: &[Target], engine: &Engine) -> Vec<Option<ClearMark>> {
 }
 
 /// Builds everything, and tells of it as it happens.
-async fn carry_out(run: &Run, inputs: &BuildInputs, prepared: &Prepared) -> Vec<ImageOutcome> {
+async fn carry_out(run: &Run, inputs: &BuildInputs, prepared: &Prepared) -> Vec<Built> {
     let plan = &prepared.plan;
     let names: Vec<String> = plan.builds.iter().map(|build| build.target.name.clone()).collect();
     run.console.group(&format!("Build {}", names.join(", ")));

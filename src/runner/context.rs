@@ -26,6 +26,8 @@ pub struct Context {
     pub reference: Option<String>,
     /// The branch that a pull request goes to.
     pub base_branch: Option<String>,
+    /// The repository's default branch, as the event tells it.
+    pub default_branch: Option<String>,
     /// The number of the pull request.
     pub pull_request: Option<u64>,
     /// The page of this run and attempt.
@@ -75,6 +77,7 @@ impl Context {
             repository: variable("GITHUB_REPOSITORY"),
             reference: variable("GITHUB_REF"),
             base_branch: variable("GITHUB_BASE_REF"),
+            default_branch: event.pointer("/repository/default_branch").and_then(Value::as_str).map(str::to_owned),
             pull_request: event.pointer("/pull_request/number").and_then(Value::as_u64),
             run_url: run_url(environment),
             debug: environment.get("RUNNER_DEBUG") == Some("1"),
@@ -168,7 +171,10 @@ mod tests {
 
     #[test]
     fn reads_a_pull_request_in_a_container() {
-        let event = json!({"pull_request": {"number": 42, "head": {"sha": "head"}}});
+        let event = json!({
+            "pull_request": {"number": 42, "head": {"sha": "head"}},
+            "repository": {"default_branch": "trunk"},
+        });
         let context = Context::new(&container().into_iter().collect(), Path::new("/github/workspace"), &event);
         assert_eq!(
             context,
@@ -181,6 +187,7 @@ mod tests {
                 repository: Some("octo/watchparty".to_owned()),
                 reference: Some("refs/pull/42/merge".to_owned()),
                 base_branch: Some("main".to_owned()),
+                default_branch: Some("trunk".to_owned()),
                 pull_request: Some(42),
                 run_url: Some("https://github.com/octo/watchparty/actions/runs/7/attempts/2".to_owned()),
                 debug: true,

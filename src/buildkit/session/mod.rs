@@ -6,6 +6,7 @@
 
 mod auth;
 mod carrier;
+pub mod content;
 pub mod filesync;
 mod health;
 mod secrets;
@@ -31,6 +32,7 @@ use tonic::transport::Server;
 
 use super::connection::Connection;
 use super::error::BuildKitError;
+use content::{ContentService, ContentStores};
 use filesync::FileSyncService;
 
 /// The daemon's own limit for a message (`defaults.DefaultMaxSendMsgSize`).
@@ -71,10 +73,13 @@ impl Services {
         self.with(SshServer::new(agents), &ssh::METHODS)
     }
 
-    /// Offers any other service, with the methods of it that the builder may call: a content store, for example, out of
-    /// which the builder reads a cache, is `containerd.services.content.v1.Content`.
+    /// Offers content stores, out of which the builder reads cache records and into which it writes them.
     #[must_use]
-    pub fn with<S>(mut self, service: S, methods: &[&'static str]) -> Self
+    pub fn with_content(self, stores: ContentStores) -> Self {
+        self.with(ContentService::new(stores), &content::METHODS)
+    }
+
+    fn with<S>(mut self, service: S, methods: &[&'static str]) -> Self
     where
         S: Service<http::Request<Body>, Response = http::Response<Body>, Error = Infallible>
             + NamedService

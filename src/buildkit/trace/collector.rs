@@ -89,7 +89,12 @@ impl Collector {
             record(&mut gathered.vertex.intervals, start, report.completed.as_ref().and_then(time));
             if !gathered.started {
                 gathered.started = true;
-                events.push(Event::Started { number: gathered.number, name: gathered.vertex.name.clone() });
+                events.push(Event::Started {
+                    number: gathered.number,
+                    name: gathered.vertex.name.clone(),
+                    is_step: matches!(gathered.vertex.kind, Kind::Step(_)),
+                    cached: gathered.vertex.cached,
+                });
             }
         }
     }

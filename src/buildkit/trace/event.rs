@@ -11,6 +11,10 @@ pub enum Event {
         number: u32,
         /// Its name, as `[build 2/5] RUN make`.
         name: String,
+        /// Whether it is a step of the Dockerfile.
+        is_step: bool,
+        /// Whether it is known to come from a cache.
+        cached: bool,
     },
     /// A vertex printed a line.
     Log {

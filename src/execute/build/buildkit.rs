@@ -1,22 +1,31 @@
 //! One image by a BuildKit solve.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::{Execution, Progress, blank};
+use super::hits::Before;
+use super::keep::{Keeper, Kept};
+use super::{Built, Execution, Progress, blank, repeat};
+use crate::buildkit::session::content::{ContentStore, ContentStores};
 use crate::buildkit::session::filesync::{Directories, Directory, FileSyncService, Transferred};
 use crate::buildkit::session::{Secrets, Services, Session, SshAgents, SshError};
-use crate::buildkit::solve::{SolveError, SolveRequest, Solved, solve};
+use crate::buildkit::solve::{CacheEntry, SolveError, SolveRequest, Solved, solve};
 use crate::buildkit::usage;
 use crate::buildkit::{BuildKitError, Connection};
+use crate::cache::records::Offer;
 use crate::error::chain;
 use crate::outcome::build::{CacheSource, Failure, ImageOutcome, ImageResult};
 use crate::outcome::from_trace::Reading;
+use crate::plan::build::keep::{Keep, Method};
 use crate::plan::build::{Local, LocalSource, PlannedBuild};
 use crate::project::target::Target;
 
 /// The exporter's answer that names the image: a config digest on the graph driver, a manifest or index digest on the
 /// containerd image store (`exporter/containerimage/exptypes`).
-const IMAGE_DIGEST: &str = "containerimage.digest";
+pub(super) const IMAGE_DIGEST: &str = "containerimage.digest";
+
+/// The name of the content store that records are offered from.
+const OFFER_STORE: &str = "watchparty-cache";
 
 /// A solve and what its session serves.
 #[derive(Clone, Copy)]
@@ -26,56 +35,188 @@ pub(super) struct Request<'a> {
     pub(super) shared_key: &'a str,
 }
 
-/// Builds it.
+/// Builds it. `built` is told what came of it as soon as that is known: what follows is for the next build, and nobody
+/// needs to wait for it.
 pub(super) async fn build(
     index: usize,
     build: &PlannedBuild,
     request: Request<'_>,
     with: &Execution<'_>,
-) -> ImageOutcome {
+    built: impl FnOnce(&mut ImageOutcome),
+) -> Built {
+    let open = match open(build, request, with).await {
+        Ok(open) => open,
+        Err(result) => {
+            let mut outcome = blank(build, result);
+            built(&mut outcome);
+            return Built { outcome, kept: Kept::Nothing };
+        }
+    };
+    let attempt = solve_once_or_twice(index, build, request, with, &open).await;
+    let mut outcome = describe(index, build, with, &attempt, &open);
+    built(&mut outcome);
+    let result = outcome.result.clone();
+    let (kept, ()) =
+        tokio::join!(keep(index, build, with, &open, &attempt, &result), attribute(&open, &attempt, &mut outcome));
+    Built { outcome, kept }
+}
+
+/// Says where cached steps came from.
+async fn attribute(open: &Open<'_>, attempt: &Attempt, outcome: &mut ImageOutcome) {
+    // Without the offer, only the builder's own records are left.
+    let before = if attempt.without_offer.is_some() || !attempt.solved.trace.has_import() {
+        &Before::NothingOffered
+    } else {
+        &open.before
+    };
+    let cached = outcome.steps.iter().any(|step| step.cached);
+    let after =
+        if before.needs_after() && cached { usage::records(open.connection).await.ok() } else { Some(Vec::new()) };
+    match after {
+        Some(after) => before.attribute(&mut outcome.steps, &after),
+        None => Before::Unknown.attribute(&mut outcome.steps, &[]),
+    }
+}
+
+/// An open session, with what it serves.
+struct Open<'a> {
+    connection: &'a Connection,
+    session: Session,
+    stores: ContentStores,
+    transferred: Arc<Transferred>,
+    /// What the builder had before, where that is needed to tell where hits come from.
+    before: Before,
+    begun: Duration,
+}
+
+async fn open<'a>(build: &PlannedBuild, request: Request<'_>, with: &Execution<'a>) -> Result<Open<'a>, ImageResult> {
     let Some(connection) = with.connection else {
-        return blank(build, ImageResult::Failed(internal("there is no connection to BuildKit")));
+        return Err(ImageResult::Failed(internal("there is no connection to BuildKit")));
     };
     let files = FileSyncService::new(directories(request.locals));
     let transferred = files.transferred();
-    let services = match services(&build.target, files, with) {
-        Ok(services) => services,
-        Err(error) => {
-            let failure = Failure { help: Some(error.help().to_owned()), ..internal(&chain(&error)) };
-            return blank(build, ImageResult::Failed(failure));
-        }
-    };
+    let stores = stores(build);
+    let services = services(&build.target, files, with).map_err(|error| {
+        ImageResult::Failed(Failure { help: Some(error.help().to_owned()), ..internal(&chain(&error)) })
+    })?;
+    let services = services.with_content(stores.clone());
     let begun = with.started.elapsed();
-    let source = source_of_hits(connection, build);
-    let session = Session::open(connection, services, request.shared_key);
-    let opening = async { tokio::join!(source, session) };
-    let Some((source, session)) = with.cancelled.run_until_cancelled(opening).await else {
-        return blank(build, ImageResult::Cancelled);
+    let opening = async {
+        tokio::join!(Before::look(connection, build), Session::open(connection, services, request.shared_key))
     };
-    let session = match session {
-        Ok(session) => session,
-        Err(error) => return blank(build, ImageResult::Failed(broken(&error))),
-    };
+    let (before, session) = with.cancelled.run_until_cancelled(opening).await.ok_or(ImageResult::Cancelled)?;
+    let session = session.map_err(|error| ImageResult::Failed(broken(&error)))?;
+    Ok(Open { connection, session, stores, transferred, before, begun })
+}
+
+/// The store that the records are served from, and those that new ones are written to.
+fn stores(build: &PlannedBuild) -> ContentStores {
+    let offer = build.offer.iter().map(|offer| (OFFER_STORE.to_owned(), ContentStore::serving(offer.blobs.clone())));
+    let captures = build.keep.iter().flat_map(Keep::captures).filter_map(|capture| match &capture.method {
+        Method::Export { store } => Some((store.clone(), ContentStore::accepting())),
+        Method::Inline { .. } => None,
+    });
+    offer.chain(captures).fold(ContentStores::default(), |stores, (name, store)| stores.with(name, store))
+}
+
+/// BuildKit's importer of a client's content store (`cache/remotecache/local`).
+fn import(offer: &Offer) -> CacheEntry {
+    let attributes = [("digest", offer.digest.as_str()), ("src", OFFER_STORE), ("store", OFFER_STORE)];
+    let attributes = attributes.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    CacheEntry { kind: "local".to_owned(), attributes }
+}
+
+/// A solve, and whether it had to be done again.
+struct Attempt {
+    solved: Solved,
+    /// Why the records of the image cache were given up.
+    without_offer: Option<String>,
+}
+
+/// A cache must never fail a build: where it is the records' fault, the build is done once more without them.
+async fn solve_once_or_twice(
+    index: usize,
+    build: &PlannedBuild,
+    request: Request<'_>,
+    with: &Execution<'_>,
+    open: &Open<'_>,
+) -> Attempt {
     let tell = |event| {
         // Nobody listening is no reason to stop.
         let _ = with.progress.send(Progress { build: index, event, at: with.started.elapsed() });
     };
-    let solved = solve(connection, &session, request.request.clone(), with.masks(index), with.cancelled, tell).await;
-    describe(index, build, with, begun, source, &solved, &transferred)
+    let masks = with.masks(index);
+    let Some(offer) = &build.offer else {
+        let solved = solve(open.connection, &open.session, request.request.clone(), masks, with.cancelled, tell).await;
+        return Attempt { solved, without_offer: None };
+    };
+    let token = with.cancelled.child_token();
+    let mut vanished = None;
+    let solved = {
+        let offered = request.request.clone().with_import(import(offer));
+        let solving = solve(open.connection, &open.session, offered, masks, &token, tell);
+        tokio::pin!(solving);
+        let missing = async {
+            match open.stores.get(OFFER_STORE) {
+                Some(store) => store.asked_for_missing().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(missing);
+        loop {
+            tokio::select! {
+                solved = &mut solving => break solved,
+                // The engine would ask for it again and again, for almost a minute.
+                layer = &mut missing, if vanished.is_none() => {
+                    vanished = Some(layer);
+                    token.cancel();
+                }
+            }
+        }
+    };
+    let because = match (&solved.result, vanished) {
+        (Ok(_), _) => None,
+        (Err(_), _) if with.cancelled.is_cancelled() => None,
+        (Err(_), Some(layer)) => Some(format!("layer {layer} is not in the engine any more")),
+        (Err(error), None) => repeat::because(error, &solved.trace),
+    };
+    let Some(because) = because else { return Attempt { solved, without_offer: None } };
+    tracing::warn!(image = build.target.name, because, "the build is repeated without the image cache");
+    let solved = solve(open.connection, &open.session, request.request.clone(), masks, with.cancelled, tell).await;
+    Attempt { solved, without_offer: Some(because) }
+}
+
+async fn keep(
+    index: usize,
+    build: &PlannedBuild,
+    with: &Execution<'_>,
+    open: &Open<'_>,
+    attempt: &Attempt,
+    result: &ImageResult,
+) -> Kept {
+    let (Some(keep), ImageResult::Built { image_id, .. }) = (&build.keep, result) else { return Kept::Nothing };
+    if let Some(store) = open.stores.get(OFFER_STORE) {
+        tracing::debug!("image cache: served {} bytes to the builder", store.served_bytes());
+    }
+    let reference = build.target.tags.first().map(ToString::to_string).unwrap_or_default();
+    let Open { connection, session, stores, .. } = open;
+    // A stage that the build did not need may still be there, as a record that was offered.
+    let import = build.offer.as_ref().filter(|_| attempt.without_offer.is_none()).map(|offer| import(offer));
+    let begun = Instant::now();
+    let kept = Keeper { index, connection, session, stores, import, with }.keep(keep, image_id, &reference).await;
+    tracing::debug!("image cache: kept in {} ms", begun.elapsed().as_millis());
+    kept
 }
 
 fn describe(
     index: usize,
     build: &PlannedBuild,
     with: &Execution<'_>,
-    offset: Duration,
-    source: CacheSource,
-    solved: &Solved,
-    transferred: &Transferred,
+    attempt: &Attempt,
+    open: &Open<'_>,
 ) -> ImageOutcome {
-    // Where no import could be read, only the builder's own records are left.
-    let source = if solved.trace.has_import() { source } else { CacheSource::Builder };
-    let reading = Reading { trace: &solved.trace, offset, source };
+    let (solved, transferred) = (&attempt.solved, &open.transferred);
+    let reading = Reading { trace: &solved.trace, offset: open.begun, source: CacheSource::Builder };
     let result = match &solved.result {
         Ok(answer) => {
             let image_id = answer.get(IMAGE_DIGEST).cloned().unwrap_or_default();
@@ -94,6 +235,7 @@ fn describe(
         steps: reading.steps(),
         other: reading.operations(),
         unused_sources: build.unused_sources.iter().cloned().chain(reading.unused_sources()).collect(),
+        without_cache: attempt.without_offer.clone(),
         fresh_after: with.marks.get(index).cloned().flatten(),
         context_bytes: transferred.bytes(),
         ..blank(build, result)
@@ -126,20 +268,17 @@ fn directories(locals: &[Local]) -> Directories {
             LocalSource::Dockerfile { directory, name } => {
                 Directory::only(directory, [name.clone(), format!("{name}.dockerignore")])
             }
-            LocalSource::Inline { name, content } => Directory::in_memory(name, content.clone()),
+            LocalSource::Inline { name, content } => Directory::in_memory([(name.clone(), content.clone())]),
+            LocalSource::Named { directory, name, content } => {
+                let ignore = format!("{name}.dockerignore");
+                // Without it the context would be another one, and nothing would be cached.
+                let ignored = directory.as_ref().and_then(|directory| std::fs::read(directory.join(&ignore)).ok());
+                let files = [(name.clone(), content.clone().into_bytes())];
+                Directory::in_memory(files.into_iter().chain(ignored.map(|content| (ignore, content))))
+            }
         };
         directories.with(&local.name, directory)
     })
-}
-
-/// Where hits of this build will come from, as far as that can be known beforehand: the status does not say.
-async fn source_of_hits(connection: &Connection, build: &PlannedBuild) -> CacheSource {
-    let Some(offered) = build.offered else { return CacheSource::Builder };
-    match usage::records(connection).await {
-        // An empty builder has nothing of its own: every hit is an import's.
-        Ok(records) if records.is_empty() => offered,
-        Ok(_) | Err(_) => CacheSource::Mixed,
-    }
 }
 
 fn broken(error: &BuildKitError) -> Failure {

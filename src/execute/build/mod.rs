@@ -3,7 +3,12 @@
 mod buildkit;
 mod classic;
 mod dockerfile;
+mod hits;
+mod keep;
+mod repeat;
 mod shared;
+
+pub use keep::Kept;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -71,27 +76,41 @@ enum State {
     NotBuilt,
 }
 
+/// What became of one build.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// What is told of it.
+    pub outcome: ImageOutcome,
+    /// What it left for the next one.
+    pub kept: Kept,
+}
+
 /// Builds everything. A build that fails does not stop the others: what they finish is there for the next run, and a
 /// person sees every failure at once. What needs the image of a failed build is skipped.
-pub async fn execute(plan: &BuildPlan, with: &Execution<'_>) -> Vec<ImageOutcome> {
+pub async fn execute(plan: &BuildPlan, with: &Execution<'_>) -> Vec<Built> {
     let states: Vec<watch::Sender<State>> = plan.builds.iter().map(|_| watch::Sender::new(State::Pending)).collect();
     let builds = plan.builds.iter().enumerate().map(|(index, build)| {
         let states = &states;
         async move {
-            let outcome = match blocked_by(build, plan, states).await {
-                Some(because) => skipped(build, with, because),
-                None => one(index, build, with).await,
+            let ended = |outcome: &ImageOutcome| {
+                let built = matches!(outcome.result, ImageResult::Built { .. });
+                if let Some(state) = states.get(index) {
+                    state.send_replace(if built { State::Built } else { State::NotBuilt });
+                }
             };
-            let built = matches!(outcome.result, ImageResult::Built { .. });
-            if let Some(state) = states.get(index) {
-                state.send_replace(if built { State::Built } else { State::NotBuilt });
+            match blocked_by(build, plan, states).await {
+                Some(because) => {
+                    let outcome = skipped(build, with, because);
+                    ended(&outcome);
+                    Built { outcome, kept: Kept::Nothing }
+                }
+                None => one(index, build, with, ended).await,
             }
-            outcome
         }
     });
-    let mut outcomes = join_all(builds).await;
-    shared::attribute(&mut outcomes, plan);
-    outcomes
+    let mut built = join_all(builds).await;
+    shared::attribute(&mut built.iter_mut().map(|built| &mut built.outcome).collect::<Vec<_>>(), plan);
+    built
 }
 
 /// Waits for everything that a build needs; gives the name of what failed.
@@ -106,20 +125,32 @@ async fn blocked_by(build: &PlannedBuild, plan: &BuildPlan, states: &[watch::Sen
     None
 }
 
-async fn one(index: usize, build: &PlannedBuild, with: &Execution<'_>) -> ImageOutcome {
+/// One build. `ended` is told how it ended before what follows it is done.
+async fn one(index: usize, build: &PlannedBuild, with: &Execution<'_>, ended: impl FnOnce(&ImageOutcome)) -> Built {
     let begun = with.started.elapsed();
-    let mut outcome = match &build.how {
-        How::BuildKit { request, locals, shared_key } => {
-            buildkit::build(index, build, buildkit::Request { request, locals, shared_key }, with).await
+    let finish = |outcome: &mut ImageOutcome| {
+        if let Some(Some(parsed)) = with.dockerfiles.get(index) {
+            dockerfile::add(outcome, build, parsed, with.workspace);
         }
-        How::Classic => classic::build(index, build, with).await,
+        outcome.offset = begun;
+        outcome.duration = with.started.elapsed().saturating_sub(begun);
     };
-    if let Some(Some(parsed)) = with.dockerfiles.get(index) {
-        dockerfile::add(&mut outcome, build, parsed, with.workspace);
+    match &build.how {
+        How::BuildKit { request, locals, shared_key } => {
+            let request = buildkit::Request { request, locals, shared_key };
+            let finished = |outcome: &mut ImageOutcome| {
+                finish(outcome);
+                ended(outcome);
+            };
+            buildkit::build(index, build, request, with, finished).await
+        }
+        How::Classic => {
+            let mut outcome = classic::build(index, build, with).await;
+            finish(&mut outcome);
+            ended(&outcome);
+            Built { outcome, kept: Kept::Nothing }
+        }
     }
-    outcome.offset = begun;
-    outcome.duration = with.started.elapsed().saturating_sub(begun);
-    outcome
 }
 
 fn skipped(build: &PlannedBuild, with: &Execution<'_>, because: String) -> ImageOutcome {
@@ -138,6 +169,7 @@ fn blank(build: &PlannedBuild, result: ImageResult) -> ImageOutcome {
         steps: Vec::new(),
         other: Vec::new(),
         unused_sources: Vec::new(),
+        without_cache: None,
         fresh_after: None,
         context_bytes: 0,
     }

@@ -11,7 +11,7 @@ use crate::project::target::Target;
 /// BuildKit runs such a step once. Whoever comes second is told that it is cached, or nothing at all. It was not cached:
 /// this run has run it. And what a built image was told nothing of is done all the same: it is what the others say of it,
 /// or came from a cache with everything that follows it.
-pub(super) fn attribute(outcomes: &mut [ImageOutcome], plan: &BuildPlan) {
+pub(super) fn attribute(outcomes: &mut [&mut ImageOutcome], plan: &BuildPlan) {
     let targets: Vec<&Target> = plan.builds.iter().map(|build| &build.target).collect();
     let mut ran: BTreeSet<(usize, String)> = BTreeSet::new();
     for (index, outcome) in outcomes.iter().enumerate() {

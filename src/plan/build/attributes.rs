@@ -8,7 +8,6 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::sources;
 use super::{Facts, How, Local, LocalSource, PlanError, Wanted};
 use crate::buildkit::solve::{CacheEntry, Exporter, SolveRequest};
 use crate::inputs::Compression;
@@ -77,7 +76,7 @@ pub(super) fn request(
         frontend,
         attributes: writer.attributes,
         exporter: Some(exporter),
-        cache_imports: sources::served(target, facts).map(cache_import).collect(),
+        cache_imports: target.cache_from.iter().map(cache_import).collect(),
         cache_exports: cache_exports(target),
         entitlements: writer.entitlements,
         internal: false,
@@ -356,7 +355,6 @@ fn key_of(key: &str, path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::path::PathBuf;
 
     use super::super::{Builder, Facts, How, LocalSource, PlanError, Wanted, plan};
@@ -365,20 +363,9 @@ mod tests {
     use crate::inputs::Compression;
     use crate::project::target::{Context, Dockerfile, NamedContext, NoCache, Target};
 
-    const GRAPH: Facts = Facts {
-        containerd_store: false,
-        named_contexts: true,
-        run_limits: true,
-        local_sources: BTreeSet::new(),
-        host_gateway: None,
-    };
-    const CONTAINERD: Facts = Facts {
-        containerd_store: true,
-        named_contexts: true,
-        run_limits: true,
-        local_sources: BTreeSet::new(),
-        host_gateway: None,
-    };
+    const GRAPH: Facts = Facts { containerd_store: false, named_contexts: true, run_limits: true, host_gateway: None };
+    const CONTAINERD: Facts =
+        Facts { containerd_store: true, named_contexts: true, run_limits: true, host_gateway: None };
 
     fn wanted() -> Wanted {
         Wanted { builder: Builder::BuildKit, compression: Compression::Auto, key: "org/repo".to_owned() }
@@ -396,7 +383,7 @@ mod tests {
     }
 
     fn solve(target: Target, facts: &Facts) -> SolveRequest {
-        match plan(&[target], &wanted(), facts).unwrap().builds.remove(0).how {
+        match plan(&[target], &[], Vec::new(), &wanted(), facts).unwrap().builds.remove(0).how {
             How::BuildKit { request, .. } => *request,
             How::Classic => unreachable!(),
         }
@@ -453,7 +440,7 @@ mod tests {
         web.named_contexts.insert("base".to_owned(), NamedContext::Target("app".to_owned()));
         web.named_contexts.insert("context".to_owned(), NamedContext::Local(PathBuf::from("/w/other")));
         web.after = vec!["app".to_owned()];
-        let plan = plan(&[web.clone(), target("app")], &wanted(), &GRAPH).unwrap();
+        let plan = plan(&[web.clone(), target("app")], &[], Vec::new(), &wanted(), &GRAPH).unwrap();
         assert_eq!(plan.builds[0].after, [1]);
         let How::BuildKit { request, locals, .. } = &plan.builds[0].how else { unreachable!() };
         assert_eq!(request.attributes["context:base"], "docker-image://app:1");
@@ -463,7 +450,7 @@ mod tests {
         assert_eq!(plan.to_string(), "build web as web:1, after app\nbuild app as app:1\n");
 
         let old = Facts { named_contexts: false, ..GRAPH };
-        let errors = super::super::plan(&[web], &wanted(), &old).unwrap_err();
+        let errors = super::super::plan(&[web], &[], Vec::new(), &wanted(), &old).unwrap_err();
         assert!(matches!(errors[0], PlanError::Unsupported { what: "build-contexts", .. }));
     }
 
@@ -474,7 +461,7 @@ mod tests {
         app.sbom = Some("true".to_owned());
         app.network = Some("bridge".to_owned());
         app.extra_hosts = vec![("h".to_owned(), "host-gateway".to_owned())];
-        let errors = plan(&[app], &wanted(), &GRAPH).unwrap_err();
+        let errors = plan(&[app], &[], Vec::new(), &wanted(), &GRAPH).unwrap_err();
         let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert_eq!(
             texts,

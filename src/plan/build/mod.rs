@@ -3,6 +3,7 @@
 mod attributes;
 mod classic;
 mod error;
+pub mod keep;
 mod order;
 mod sources;
 
@@ -13,10 +14,13 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::buildkit::solve::SolveRequest;
-use crate::image::ImageReference;
+use crate::cache::ledger::LedgerKey;
+use crate::cache::records::Offer;
 use crate::inputs::Compression;
 use crate::outcome::build::{CacheSource, UnusedSource};
+use crate::project::dockerfile::Dockerfile;
 use crate::project::target::Target;
+use keep::Keep;
 
 /// What a plan has to know of the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,10 +31,32 @@ pub struct Facts {
     pub named_contexts: bool,
     /// Whether the BuildKit of this engine obeys `shm-size` and `ulimit`: Docker 23.0 (API 1.42) and newer do.
     pub run_limits: bool,
-    /// Those of the cache sources that are images of this engine.
-    pub local_sources: BTreeSet<ImageReference>,
     /// The address that `host-gateway` stands for, if the engine told it.
     pub host_gateway: Option<String>,
+}
+
+/// What the image cache has for one target.
+#[derive(Debug, Clone, Default)]
+pub struct ImageCache {
+    /// Records of previous images whose layers are in the engine.
+    pub offer: Option<Offer>,
+    /// The ledger that this run writes; nothing is kept without one.
+    pub ledger: Option<LedgerKey>,
+    /// What that ledger holds, if every image that it names is in the engine.
+    pub complete: Option<Complete>,
+    /// Whether intermediate stages are kept.
+    pub stages: bool,
+    /// Sources that cannot be used.
+    pub unused: Vec<UnusedSource>,
+}
+
+/// A ledger whose images are all there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complete {
+    /// The id of the image.
+    pub image_id: String,
+    /// The stages.
+    pub stages: BTreeSet<String>,
 }
 
 /// Which builder is used.
@@ -73,6 +99,10 @@ pub struct PlannedBuild {
     pub unused_sources: Vec<UnusedSource>,
     /// Where hits come from that the builder did not have itself; nothing where it is offered nothing.
     pub offered: Option<CacheSource>,
+    /// Records of previous images, for the builder to find their layers by.
+    pub offer: Option<Offer>,
+    /// What follows the build, so that its image is a cache for the next one.
+    pub keep: Option<Keep>,
     /// Indexes of the builds that must be done before.
     pub after: Vec<usize>,
 }
@@ -114,6 +144,15 @@ pub enum LocalSource {
         /// The Dockerfile's name.
         name: String,
     },
+    /// A Dockerfile in which every stage has a name, and the ignore file of the original.
+    Named {
+        /// The directory of the original, if it is a file.
+        directory: Option<PathBuf>,
+        /// The Dockerfile's name.
+        name: String,
+        /// Its text.
+        content: String,
+    },
     /// One file, from memory.
     Inline {
         /// Its name.
@@ -123,26 +162,50 @@ pub enum LocalSource {
     },
 }
 
-/// Makes the plan.
-pub fn plan(targets: &[Target], wanted: &Wanted, facts: &Facts) -> Result<BuildPlan, Vec<PlanError>> {
+/// Makes the plan. `dockerfiles` and `caches` are those of the targets, in their order, as far as they are known.
+pub fn plan(
+    targets: &[Target],
+    dockerfiles: &[Option<Dockerfile>],
+    caches: Vec<ImageCache>,
+    wanted: &Wanted,
+    facts: &Facts,
+) -> Result<BuildPlan, Vec<PlanError>> {
     let mut errors = Vec::new();
     let mut warnings = Vec::new();
     let order = order::dependencies(targets).unwrap_or_else(|error| {
         errors.push(error);
         Vec::new()
     });
+    let mut caches = caches.into_iter();
     let mut builds = Vec::with_capacity(targets.len());
     for (index, target) in targets.iter().enumerate() {
+        let cache = caches.next().unwrap_or_default();
         let how = match wanted.builder {
             Builder::BuildKit => attributes::request(target, targets, wanted, facts, &mut warnings),
             Builder::Classic => classic::check(target).map(|()| How::Classic).map_err(|error| vec![error]),
         };
         match how {
-            Ok(how) => {
-                let after = order.get(index).cloned().unwrap_or_default();
-                let unused_sources = sources::unused(target, wanted.builder, facts);
-                let offered = sources::origin(target, facts);
-                builds.push(PlannedBuild { target: target.clone(), how, unused_sources, offered, after });
+            Ok(mut how) => {
+                let keep = match &mut how {
+                    How::BuildKit { request, locals, .. } => {
+                        let dockerfile = dockerfiles.get(index).and_then(Option::as_ref);
+                        let keep = keep::plan(target, dockerfile, request, &cache, facts);
+                        let named =
+                            keep.as_ref().and_then(|keep| keep::named_dockerfile(keep, dockerfile, request, locals));
+                        locals.extend(named);
+                        keep
+                    }
+                    How::Classic => None,
+                };
+                builds.push(PlannedBuild {
+                    target: target.clone(),
+                    how,
+                    unused_sources: cache.unused,
+                    offered: sources::origin(target, cache.offer.is_some()),
+                    offer: cache.offer,
+                    keep,
+                    after: order.get(index).cloned().unwrap_or_default(),
+                });
             }
             Err(problems) => errors.extend(problems),
         }

@@ -5,6 +5,7 @@
 mod expand;
 mod lines;
 mod locate;
+mod stages;
 #[cfg(test)]
 mod tests;
 
@@ -12,10 +13,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use expand::expand;
 pub use lines::{Instruction, Lines};
+pub use stages::IntermediateStage;
 
 /// A Dockerfile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dockerfile {
+    text: String,
     syntax: Option<String>,
     escape: char,
     global_args: Vec<Arg>,
@@ -143,6 +146,7 @@ impl Dockerfile {
     pub fn parse(text: &str) -> Result<Self, DockerfileError> {
         let split = lines::split(text)?;
         let mut dockerfile = Self {
+            text: text.to_owned(),
             syntax: syntax(text).map(str::to_owned),
             escape: split.escape,
             global_args: Vec::new(),
@@ -170,6 +174,11 @@ impl Dockerfile {
             }
         }
         Ok(())
+    }
+
+    /// What it was read from.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The frontend image of its `# syntax=` directive.
@@ -222,11 +231,7 @@ impl Dockerfile {
 
     /// The stages that a target needs, itself among them: all if it is not known.
     fn needed_stages(&self, target: Option<&str>, build_args: &BTreeMap<String, String>) -> BTreeSet<usize> {
-        let last = self.stages.len().saturating_sub(1);
-        let start = target.map_or(Some(last), |name| {
-            self.stage_index(name, self.stages.len()).or_else(|| name.parse().ok().filter(|index| *index <= last))
-        });
-        let Some(start) = start else { return (0..self.stages.len()).collect() };
+        let Some(start) = self.target_index(target) else { return (0..self.stages.len()).collect() };
         let mut needed = BTreeSet::new();
         let mut open = vec![start];
         while let Some(index) = open.pop() {
@@ -239,6 +244,14 @@ impl Dockerfile {
             );
         }
         needed
+    }
+
+    /// The stage to build, by its name or place; the last one if absent.
+    fn target_index(&self, target: Option<&str>) -> Option<usize> {
+        let last = self.stages.len().checked_sub(1)?;
+        target.map_or(Some(last), |name| {
+            self.stage_index(name, self.stages.len()).or_else(|| name.parse().ok().filter(|index| *index <= last))
+        })
     }
 
     /// Whether a name is not one of the first `stages` stages: only one above can be a base.

@@ -35,7 +35,7 @@ pub struct Directory(Source);
 #[derive(Debug, Clone)]
 pub(super) enum Source {
     Disk { root: PathBuf, only: Option<Vec<String>> },
-    Memory { name: String, content: Bytes, modified: i64 },
+    Memory { files: BTreeMap<String, Bytes>, modified: i64 },
 }
 
 impl Directory {
@@ -51,14 +51,15 @@ impl Directory {
         Self(Source::Disk { root: root.into(), only: Some(paths.into_iter().map(Into::into).collect()) })
     }
 
-    /// A directory with one file in it, for an inline Dockerfile.
+    /// A directory with these files in it and nothing else, none below another directory: for an inline Dockerfile.
     ///
-    /// The file's modification time is now: the builder compares size and time alone, so two texts of one length
-    /// must not have the same time.
-    pub fn in_memory(name: impl Into<String>, content: impl Into<Bytes>) -> Self {
+    /// Their modification time is now: the builder compares size and time alone, so two texts of one length must not
+    /// have the same time.
+    pub fn in_memory<N: Into<String>, C: Into<Bytes>>(files: impl IntoIterator<Item = (N, C)>) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let modified = i64::try_from(now.as_nanos()).unwrap_or(i64::MAX);
-        Self(Source::Memory { name: name.into(), content: content.into(), modified })
+        let files = files.into_iter().map(|(name, content)| (name.into(), content.into())).collect();
+        Self(Source::Memory { files, modified })
     }
 
     pub(super) fn source(&self) -> &Source {

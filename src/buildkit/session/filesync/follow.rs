@@ -18,7 +18,7 @@ const MAX_LINKS: u8 = 40;
 /// A path that does not exist stands for itself. Only the last component of a path may have wildcards, which are
 /// resolved where they lead to symbolic links. Unlike upstream, two paths through one link are both followed to
 /// their ends.
-pub(super) fn follow_links(root: &Path, paths: &[String]) -> Result<Vec<String>, SyncError> {
+pub(crate) fn follow_links(root: &Path, paths: &[String]) -> Result<Vec<String>, SyncError> {
     let mut resolved = BTreeSet::new();
     let mut followed = HashSet::new();
     let mut todo: Vec<(String, u8)> = paths.iter().map(|path| (path.clone(), 0)).collect();

@@ -26,6 +26,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 pub use directory::{Directories, Directory};
 pub use error::SyncError;
+pub(crate) use follow::follow_links;
+pub(crate) use read::ContextFile;
+pub(crate) use stat::{Content, Stats};
 
 use request::SyncRequest;
 use sender::Message;

@@ -18,7 +18,7 @@ pub(super) const CHUNK: usize = 128 * 1024;
 /// It is sent up to the size that it had when it was opened, so that one that keeps growing has an end; one that
 /// shrinks just ends earlier, as the protocol announces no size that would have to be met.
 #[derive(Debug)]
-pub(super) struct ContextFile<'a> {
+pub(crate) struct ContextFile<'a> {
     path: &'a str,
     descriptor: OwnedFd,
     left: Left,
@@ -32,7 +32,7 @@ enum Left {
 }
 
 impl<'a> ContextFile<'a> {
-    pub(super) fn open(root: &Path, path: &'a str) -> Result<Self, SyncError> {
+    pub(crate) fn open(root: &Path, path: &'a str) -> Result<Self, SyncError> {
         // Neither a symbolic link nor a pipe that took the file's place must be followed or waited for.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let descriptor =
@@ -49,7 +49,7 @@ impl<'a> ContextFile<'a> {
     }
 
     /// The next bytes, at most [`CHUNK`]; `None` at the end.
-    pub(super) fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, SyncError> {
+    pub(crate) fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, SyncError> {
         let wanted = match self.left {
             Left::Bytes(left) => usize::try_from(left).unwrap_or(CHUNK).min(CHUNK),
             Left::Unknown => CHUNK,

@@ -4,12 +4,13 @@
 //! and end when there is nothing to read. Everything goes through one bounded channel, so memory stays small whatever
 //! the size of the context and however slow the builder is. Threads end when the call does.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bollard_buildkit_proto::fsutil::types::packet::PacketType;
 use bollard_buildkit_proto::fsutil::types::{Packet, Stat};
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tonic::Status;
@@ -120,7 +121,7 @@ impl Transfer {
     fn announce(&self) {
         let result = match self.directory.source() {
             Source::Disk { root, only } => self.announce_tree(root, only.as_deref()),
-            Source::Memory { name, content, modified } => self.announce_file(name, content.len(), *modified),
+            Source::Memory { files, modified } => self.announce_files(files, *modified),
         };
         if let Err(Stop::Failed(error)) = result {
             let _ = self.out.blocking_send(self.failure(error));
@@ -147,21 +148,23 @@ impl Transfer {
         Ok(self.send_stats(batch)?)
     }
 
-    fn announce_file(&self, name: &str, length: usize, modified: i64) -> Result<(), Stop> {
+    fn announce_files(&self, files: &BTreeMap<String, Bytes>, modified: i64) -> Result<(), Stop> {
         let filter = Filter::new(&self.request.include, &self.request.exclude)?;
         let follow = &self.request.follow;
-        let asked_for = follow.is_empty() || Filter::new(follow, &[])?.shows_file(name)?;
+        let followed = if follow.is_empty() { None } else { Some(Filter::new(follow, &[])?) };
         let mut batch = Vec::new();
-        if asked_for && filter.shows_file(name)? {
-            self.lock_catalogue().add(name, Content::File);
-            let size = i64::try_from(length).unwrap_or(i64::MAX);
-            batch.push(stat_packet(Some(Stat {
-                path: name.to_owned(),
-                mode: 0o644,
-                size,
-                mod_time: modified,
-                ..Stat::default()
-            })));
+        for (name, content) in files {
+            let asked_for = followed.as_ref().map_or(Ok(true), |followed| followed.shows_file(name))?;
+            if asked_for && filter.shows_file(name)? {
+                self.lock_catalogue().add(name, Content::File);
+                batch.push(stat_packet(Some(Stat {
+                    path: name.clone(),
+                    mode: 0o644,
+                    size: i64::try_from(content.len()).unwrap_or(i64::MAX),
+                    mod_time: modified,
+                    ..Stat::default()
+                })));
+            }
         }
         batch.push(stat_packet(None));
         Ok(self.send_stats(batch)?)
@@ -257,8 +260,9 @@ impl Transfer {
     fn answer_one(&self, id: u32, content: Content, batch: &mut Batch) -> Result<(), Stop> {
         match (content, self.directory.source()) {
             (Content::None | Content::Empty, _) => {}
-            (Content::File, Source::Memory { content, .. }) => {
-                for chunk in content.chunks(read::CHUNK) {
+            (Content::File, Source::Memory { files, .. }) => {
+                let path = self.lock_catalogue().path(id);
+                for chunk in files.get(&path).into_iter().flat_map(|content| content.chunks(read::CHUNK)) {
                     self.add_data(id, chunk.to_vec(), batch)?;
                 }
             }

@@ -27,7 +27,7 @@ mod go_mode {
 
 /// What can be asked for an entry's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Content {
+pub(crate) enum Content {
     /// Directories, symbolic links, devices and pipes have none.
     None,
     File,
@@ -37,7 +37,7 @@ pub(super) enum Content {
 
 /// Makes the stats of one transfer; remembers files with several names.
 #[derive(Debug)]
-pub(super) struct Stats {
+pub(crate) struct Stats {
     root: PathBuf,
     /// Device and inode to the path that was sent first.
     linked: HashMap<(u64, u64), String>,
@@ -46,12 +46,12 @@ pub(super) struct Stats {
 }
 
 impl Stats {
-    pub(super) fn new(root: PathBuf) -> Self {
+    pub(crate) fn new(root: PathBuf) -> Self {
         Self { root, linked: HashMap::new(), without_attributes: None }
     }
 
     /// Owners are 0: an image must not depend on who checked the sources out (buildx's `resetUIDAndGID`).
-    pub(super) fn of(&mut self, entry: &Entry) -> Result<(Stat, Content), SyncError> {
+    pub(crate) fn of(&mut self, entry: &Entry) -> Result<(Stat, Content), SyncError> {
         let metadata = &entry.metadata;
         let Some(path) = entry.path.to_str() else {
             return Err(SyncError::NameNotUtf8 { name: entry.path.to_string_lossy().into_owned() });

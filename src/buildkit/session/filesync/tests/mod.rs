@@ -186,7 +186,7 @@ async fn an_excluded_sparse_file_costs_nothing() {
 
 #[tokio::test]
 async fn an_inline_dockerfile_is_a_directory_of_one_file() {
-    let directories = Directories::new().with("dockerfile", Directory::in_memory("Dockerfile", "FROM scratch\n"));
+    let directories = Directories::new().with("dockerfile", Directory::in_memory([("Dockerfile", "FROM scratch\n")]));
     let asked = [("dir-name", "dockerfile"), ("followpaths", "Dockerfile"), ("followpaths", "Dockerfile.dockerignore")];
     let received = receive(FileSyncService::new(directories.clone()), &asked, |_| true).await.unwrap();
     assert_eq!(received.paths(), ["Dockerfile"]);

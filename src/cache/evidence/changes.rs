@@ -1,0 +1,144 @@
+//! What differs between two builds.
+
+use std::collections::BTreeMap;
+
+use super::Evidence;
+use super::instructions::StageEvidence;
+use super::tree::{self, FileChanges};
+
+/// What differs between two builds of an image. What was not known of one of them is not in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Names of build arguments with another value, or with one in one of the builds only.
+    pub arguments: Vec<String>,
+    /// Base images with another digest.
+    pub bases: Vec<BaseChange>,
+    /// Stages with another instruction, by their place now.
+    pub stages: BTreeMap<usize, StageChange>,
+    /// What changed in every context that both builds had, also where that is nothing.
+    pub files: BTreeMap<String, FileChanges>,
+}
+
+/// A base image that is another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseChange {
+    /// Its name as the Dockerfile writes it.
+    pub reference: String,
+    /// Its digest then.
+    pub before: String,
+    /// Its digest now.
+    pub now: String,
+}
+
+/// Where a stage begins to differ. Everything below depends on it, so only the first difference counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StageChange {
+    /// It was not there.
+    New,
+    /// At its `FROM`.
+    From,
+    /// At an instruction: its place in [`Stage::instructions`](crate::project::dockerfile::Stage::instructions), which
+    /// is the number of instructions if there was one more at the end.
+    Instruction(usize),
+}
+
+/// Compares. `now` is from this process: changed files of evidence that was read from a ledger have no names and are
+/// left out.
+pub fn changes(before: &Evidence, now: &Evidence) -> Changes {
+    let arguments =
+        now.arguments.keys().chain(before.arguments.keys().filter(|name| !now.arguments.contains_key(*name)));
+    let mut arguments: Vec<String> =
+        arguments.filter(|name| before.arguments.get(*name) != now.arguments.get(*name)).cloned().collect();
+    arguments.sort_unstable();
+    let bases = now.bases.iter().filter_map(|(reference, digest)| {
+        let earlier = before.bases.get(reference).filter(|earlier| *earlier != digest)?;
+        Some(BaseChange { reference: reference.clone(), before: earlier.clone(), now: digest.clone() })
+    });
+    let files = now.contexts.iter().filter_map(|(name, files)| {
+        let earlier = before.contexts.get(name)?;
+        Some((name.clone(), tree::changes(earlier, files)))
+    });
+    Changes { arguments, bases: bases.collect(), stages: stages(&before.stages, &now.stages), files: files.collect() }
+}
+
+fn stages(before: &[StageEvidence], now: &[StageEvidence]) -> BTreeMap<usize, StageChange> {
+    // Without the earlier Dockerfile there is nothing to compare with.
+    if before.is_empty() {
+        return BTreeMap::new();
+    }
+    let named = |stages: &[StageEvidence], name: &str| stages.iter().rposition(|stage| stage.name == name);
+    let changed = now.iter().enumerate().filter_map(|(index, stage)| {
+        // A stage's name and place are in no cache key.
+        if before.iter().any(|earlier| difference(earlier, stage).is_none()) {
+            return None;
+        }
+        // One that was given another name is at its old place.
+        let renamed =
+            || Some(index).filter(|index| before.get(*index).is_some_and(|old| named(now, &old.name).is_none()));
+        let earlier = named(before, &stage.name).or_else(renamed).and_then(|index| before.get(index));
+        let change = earlier.map_or(Some(StageChange::New), |earlier| difference(earlier, stage))?;
+        Some((index, change))
+    });
+    changed.collect()
+}
+
+fn difference(before: &StageEvidence, now: &StageEvidence) -> Option<StageChange> {
+    if before.from != now.from {
+        return Some(StageChange::From);
+    }
+    let same = before.instructions.iter().zip(&now.instructions).take_while(|(before, now)| before == now).count();
+    let all = before.instructions.len().max(now.instructions.len());
+    (same < all).then_some(StageChange::Instruction(same))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BaseChange, Changes, Evidence, StageChange, changes};
+    use crate::project::dockerfile::Dockerfile;
+    use crate::project::target::{Context, Dockerfile as Source, Target};
+
+    fn evidence(text: &str, args: &[(&str, &str)], bases: &[(&str, &str)]) -> Evidence {
+        let pairs = |pairs: &[(&str, &str)]| pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+        let mut target = Target::new("app", Context::Local("/w".into()), Source::Inline(text.to_owned()));
+        target.build_args = pairs(args);
+        let dockerfile = Dockerfile::parse(text).unwrap();
+        let salt = "11".repeat(16).parse().unwrap();
+        Evidence { bases: pairs(bases), ..Evidence::new(&salt, &target, Some((&dockerfile, text))) }
+    }
+
+    #[test]
+    fn names_arguments() {
+        let before = evidence("ARG A=1\nFROM x", &[("B", "1"), ("C", "1"), ("D", "1")], &[]);
+        let now = evidence("ARG A=2\nFROM x", &[("B", "2"), ("C", "1"), ("E", "1")], &[]);
+        assert_eq!(changes(&before, &now).arguments, ["A", "B", "D", "E"]);
+        assert_eq!(changes(&now, &now), Changes::default());
+    }
+
+    #[test]
+    fn names_base_images_that_both_builds_knew() {
+        let before = evidence("FROM x", &[], &[("x", "sha256:1"), ("y", "sha256:1"), ("z", "sha256:1")]);
+        let now = evidence("FROM x", &[], &[("x", "sha256:2"), ("y", "sha256:1"), ("w", "sha256:1")]);
+        let change = BaseChange { reference: "x".into(), before: "sha256:1".into(), now: "sha256:2".into() };
+        assert_eq!(changes(&before, &now).bases, [change]);
+    }
+
+    #[test]
+    fn names_the_first_instruction_that_differs() {
+        let before = "FROM x AS a\nRUN 1\nRUN 2\nFROM y\nRUN 3\n";
+        for (now, expected) in [
+            (before, &[][..]),
+            ("FROM x AS a\nRUN 1\nRUN other\nFROM y\nRUN 3\n", &[(0, StageChange::Instruction(1))]),
+            ("FROM x AS a\nRUN 1\nRUN new\nRUN 2\nFROM y\nRUN 3\n", &[(0, StageChange::Instruction(1))]),
+            ("FROM x AS a\nRUN 1\nFROM y\nRUN 3\n", &[(0, StageChange::Instruction(1))]),
+            ("FROM z AS a\nRUN 1\nRUN 2\nFROM y\nRUN 4\n", &[(0, StageChange::From), (1, StageChange::Instruction(0))]),
+            ("FROM x AS b\nRUN 1\nRUN 2\nFROM y\nRUN 3\n", &[]),
+            ("FROM x AS a\nRUN 1\nRUN 2\nFROM y AS b\nRUN 3\n", &[]),
+            ("FROM n AS n\nFROM x AS a\nRUN 1\nRUN 2\nFROM y\nRUN 3\n", &[(0, StageChange::New)]),
+            ("FROM x AS b\nRUN 1\nRUN 5\nFROM y\nRUN 3\n", &[(0, StageChange::Instruction(1))]),
+        ] {
+            let found = changes(&evidence(before, &[], &[]), &evidence(now, &[], &[])).stages;
+            assert_eq!(found.into_iter().collect::<Vec<_>>(), expected, "{now}");
+        }
+        assert!(changes(&Evidence::default(), &evidence(before, &[], &[])).stages.is_empty());
+    }
+}

@@ -1,0 +1,165 @@
+//! What a set of records means, and that merging keeps to it.
+//!
+//! Written without the code under test: all derivations of all records, one by one, with the results claimed of them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{DateTime, Utc};
+use proptest::prelude::*;
+
+use super::super::Records;
+use super::importer::import;
+use super::{Spec, offered, records};
+
+/// A derivation: an operation upon derivations, by number.
+type Derivation = (String, Vec<(String, usize)>);
+/// A time and the digests of the layers, lowest first.
+type Claim = (Option<DateTime<Utc>>, Vec<String>);
+/// More derivations of one record are too many to write down; such cases are left out.
+const MANY: usize = 600;
+
+/// Derivations that have been seen, so that equal ones have one number.
+#[derive(Default)]
+struct World {
+    numbers: HashMap<Derivation, usize>,
+}
+
+impl World {
+    /// The claims of each derivation, and how many records make each; nothing if there are too many.
+    fn meaning(&mut self, records: &Records) -> Option<BTreeMap<usize, (BTreeSet<Claim>, usize)>> {
+        let mut derivations: Vec<BTreeSet<usize>> = Vec::new();
+        let mut meaning = BTreeMap::<usize, (BTreeSet<Claim>, usize)>::new();
+        for record in &records.records {
+            let mut tuples = vec![Vec::new()];
+            for links in &record.inputs {
+                let choices = links.iter().flat_map(|link| {
+                    derivations[link.record].iter().map(|derivation| (link.selector.clone(), *derivation))
+                });
+                let choices: Vec<_> = choices.collect();
+                if tuples.len() * choices.len() > MANY {
+                    return None;
+                }
+                let longer = |tuple: &Vec<_>| {
+                    let tuple = tuple.clone();
+                    choices.iter().map(move |choice| [tuple.clone(), vec![choice.clone()]].concat())
+                };
+                tuples = tuples.iter().flat_map(longer).collect();
+            }
+            let mut own = BTreeSet::new();
+            for tuple in tuples {
+                let next = self.numbers.len();
+                own.insert(*self.numbers.entry((record.digest.to_string(), tuple)).or_insert(next));
+            }
+            for derivation in &own {
+                let (claims, count) = meaning.entry(*derivation).or_default();
+                *count += 1;
+                claims.extend(record.results.iter().map(|outcome| {
+                    let result = super::super::ResultRef { records, outcome: *outcome };
+                    (outcome.created_at, result.layers().iter().map(|layer| layer.blob.to_string()).collect())
+                }));
+            }
+            derivations.push(own);
+        }
+        Some(meaning)
+    }
+}
+
+/// The merged records, and whether they mean what all sources mean together; nothing if that is too much to write down.
+fn check(sources: &[Records], lossless: bool) -> Option<()> {
+    let mut world = World::default();
+    let mut claimed = BTreeMap::<usize, BTreeSet<Claim>>::new();
+    for source in sources {
+        for (derivation, (claims, _)) in world.meaning(source)? {
+            claimed.entry(derivation).or_default().extend(claims);
+        }
+    }
+    let merged = Records::merge(sources.iter().cloned());
+    let meaning = world.meaning(&merged)?;
+    for (derivation, (claims, count)) in &meaning {
+        assert_eq!(*count, 1, "a derivation of two records");
+        assert!(claims.len() <= 1, "two results of one record");
+        let Some(claim) = claims.first() else { continue };
+        let sources = claimed.get(derivation).expect("a derivation that no source has");
+        assert!(sources.contains(claim), "a result that no source claims of this derivation");
+        let newest = sources.iter().map(|(time, _)| *time).max().unwrap();
+        assert_eq!(claim.0, newest, "an older result than a source claims of this derivation");
+    }
+    for (derivation, claims) in claimed.iter().filter(|(_, claims)| lossless && !claims.is_empty()) {
+        assert!(meaning.get(derivation).is_some_and(|(have, _)| !have.is_empty()), "lost: {claims:?}");
+    }
+
+    assert_eq!(Records::merge([merged.clone()]), merged, "merged again, it changes");
+    assert_eq!(Records::merge([merged.clone(), merged.clone()]), merged, "merged with itself, it changes");
+    let Some((config, read)) = offered(sources) else {
+        assert!(merged.is_empty());
+        return Some(());
+    };
+    assert_eq!(world.meaning(&read)?, meaning, "what BuildKit reads means something else");
+    assert_eq!(import(&config), Ok(0), "BuildKit unites offered records");
+    Some(())
+}
+
+const SELECTORS: [&str; 2] = ["", "sel"];
+const CHAINS: [&str; 7] = ["a", "ab", "abc", "ad", "e", "ef", "g"];
+
+/// Records whose operations 0..=2 have no inputs, 3..=5 one and 6.. two; or, if they are not `regular`, any number.
+fn source(regular: bool) -> impl Strategy<Value = Records> {
+    let link = (0..2_usize, any::<prop::sample::Index>());
+    let input = prop::collection::vec(link, 1..3);
+    let result = prop::option::weighted(0.6, (0..CHAINS.len(), 0..9_u32));
+    let record = (0..8_usize, prop::collection::vec(input, 2), 0..3_usize, result);
+    prop::collection::vec(record, 2..9).prop_map(move |drawn| {
+        let mut specs = Vec::<Spec>::new();
+        for (operation, inputs, any, result) in drawn {
+            let usual = operation / 3;
+            let count = if specs.is_empty() {
+                0
+            } else if regular {
+                usual
+            } else {
+                any
+            };
+            // The first record has no inputs whatever it does.
+            let operation = if specs.is_empty() { operation % 3 } else { operation };
+            let link =
+                |(selector, index): &(usize, prop::sample::Index)| (SELECTORS[*selector], index.index(specs.len()));
+            let inputs = inputs[..count].iter().map(|links| links.iter().map(link).collect()).collect();
+            let results = result.map(|(chain, second)| (CHAINS[chain].to_owned(), second)).into_iter().collect();
+            specs.push(Spec { digest: operation.to_string(), inputs, results });
+        }
+        records(&specs)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn merging_invents_nothing_and_loses_nothing(sources in prop::collection::vec(source(true), 1..5)) {
+        prop_assume!(check(&sources, true).is_some());
+    }
+
+    #[test]
+    fn merging_invents_nothing_out_of_nonsense(sources in prop::collection::vec(source(false), 1..4)) {
+        prop_assume!(check(&sources, false).is_some());
+    }
+
+    #[test]
+    fn the_order_of_sources_does_not_change_the_times(sources in prop::collection::vec(source(true), 2..4)) {
+        let times = |sources: Vec<Records>, world: &mut World| {
+            let meaning = world.meaning(&Records::merge(sources))?;
+            let times = |(claims, _): (BTreeSet<Claim>, usize)| claims.first().map(|claim| claim.0);
+            Some(meaning.into_iter().map(|(derivation, claims)| (derivation, times(claims))).collect::<BTreeMap<_, _>>())
+        };
+        let mut world = World::default();
+        let there = times(sources.clone(), &mut world);
+        let back = times(sources.into_iter().rev().collect(), &mut world);
+        prop_assert_eq!(there, back);
+    }
+
+    #[test]
+    fn what_is_stored_is_what_is_read(records in source(false)) {
+        let stored = serde_json::to_string(&records).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Records>(&stored).unwrap(), records);
+    }
+}

@@ -1,0 +1,260 @@
+//! Ledgers in the engine: tiny images whose configuration is the document.
+//!
+//! The engine is the one place that a later job on the same machine sees as well. An image without layers is loaded and
+//! named in one request, all or nothing, and one inspection reads it back. The document is the configuration's `author`,
+//! a field that every engine keeps as it is and that lists of images leave out; a layer takes twice as long to write on
+//! every engine, three times as long to read, and must be unpacked from two layouts of archives.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use bollard::query_parameters::ListImagesOptions;
+use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat, Utc};
+use futures_util::TryStreamExt;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::Request;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::transport::{ANSWER_TIMEOUT, TransportError, checked, post};
+use super::{Engine, EngineError, Image, Parents};
+
+/// The repository of all ledgers; the tag tells whose.
+pub const LEDGER_REPOSITORY: &str = "watchparty-cache/ledger";
+const LABEL: &str = "watchparty-cache.ledger";
+/// Bytes of the largest answer that is read. The largest document has half of it; the rest is for what JSON escapes.
+const MAX_ANSWER: usize = 8 << 20;
+/// A graph driver loads an image first and names it then, a moment later. An image without a name is left over only if it
+/// still has none after this time.
+const NAMING: Duration = Duration::from_millis(200);
+
+/// What has a ledger's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundLedger {
+    /// The engine's id of the image; absent if the answer was too large to be read.
+    pub id: Option<String>,
+    /// What is in it.
+    pub content: LedgerContent,
+}
+
+/// What is in an image that has a ledger's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LedgerContent {
+    /// A document, whatever it says.
+    Document(String),
+    /// Something that this program did not put there.
+    Foreign,
+    /// More than any ledger is.
+    TooLarge,
+}
+
+/// A ledger in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedLedger {
+    /// Its name.
+    pub name: String,
+    /// The engine's id of the image.
+    pub id: String,
+    /// The text of its label, as it was written; `None` if it has none and so is foreign.
+    pub label: Option<String>,
+    /// When it was written.
+    pub created: Option<DateTime<Utc>>,
+}
+
+impl Engine {
+    /// Writes a ledger under a name, in the place of the one that has it: at every moment the name has either the old one
+    /// or the new one, also if this is cut short. Of several writers at once the last one wins.
+    ///
+    /// `label` is a summary that lists of images show; `predecessor` is the id of the image that was found under the name.
+    /// What loses its name by this goes.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn write_ledger(
+        &self,
+        name: &str,
+        label: &str,
+        document: &str,
+        created: DateTime<Utc>,
+        predecessor: Option<&str>,
+    ) -> Result<(), EngineError> {
+        let action = format!("write the ledger {name}");
+        let archive = archive(&self.info.platform, name, label, document, created)
+            .map_err(|source| EngineError::Malformed { action: action.clone(), source: source.into() })?;
+        let request = post("/images/load?quiet=1", "application/x-tar", Full::new(Bytes::from(archive)))
+            .map_err(|error| error.into_engine_error(&action))?;
+        let messages = self.transport.clone().post_streaming::<_, LoadMessage>(action.clone(), request);
+        messages
+            .try_for_each(|message| {
+                std::future::ready(match message.error {
+                    Some(message) => Err(EngineError::Refused { action: action.clone(), status: 200, message }),
+                    None => Ok(()),
+                })
+            })
+            .await?;
+        self.remove_nameless_ledgers(predecessor).await
+    }
+
+    /// Reads what has a ledger's name; `None` if nothing has.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn read_ledger(&self, name: &str) -> Result<Option<FoundLedger>, EngineError> {
+        let action = format!("read the ledger {name}");
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.inspect_bounded(&action, name)).await;
+        let answer = match answer {
+            Ok(Err(error)) if error.is_not_found() => return Ok(None),
+            Ok(answer) => answer?,
+            Err(_) => {
+                let address = self.transport.address.to_string();
+                return Err(EngineError::NotAnswering { action, address, after: ANSWER_TIMEOUT });
+            }
+        };
+        let Some(answer) = answer else {
+            return Ok(Some(FoundLedger { id: None, content: LedgerContent::TooLarge }));
+        };
+        let image: RawImage = serde_json::from_slice(&answer)
+            .map_err(|source| EngineError::Malformed { action, source: source.into() })?;
+        let is_ours = image.config.and_then(|config| config.labels).is_some_and(|labels| labels.contains_key(LABEL));
+        let content = match image.author.filter(|_| is_ours) {
+            Some(document) => LedgerContent::Document(document),
+            None => LedgerContent::Foreign,
+        };
+        Ok(Some(FoundLedger { id: Some(image.id), content }))
+    }
+
+    /// All that have the name of a ledger, with what their labels say.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn ledgers(&self) -> Result<Vec<ListedLedger>, EngineError> {
+        let images = self.list_filtered("list the ledgers", "reference", LEDGER_REPOSITORY).await?;
+        let is_ledger = |name: &String| name.strip_prefix(LEDGER_REPOSITORY).is_some_and(|rest| rest.starts_with(':'));
+        Ok(images
+            .into_iter()
+            .flat_map(|image| {
+                let (id, created, label) = (image.id, image.created, image.labels.get(LABEL).cloned());
+                let names = image.tags.into_iter().filter(is_ledger);
+                names
+                    .map(move |name| ListedLedger { name, id: id.clone(), label: label.clone(), created })
+                    .collect::<Vec<_>>()
+            })
+            .collect())
+    }
+
+    /// Removes the predecessor, if it has no name left, and what other writers left over.
+    ///
+    /// Two writers may both find the same predecessor, and one replaces what the other wrote: neither knows the image that
+    /// lost its name. So the last one looks for all of them.
+    async fn remove_nameless_ledgers(&self, predecessor: Option<&str>) -> Result<(), EngineError> {
+        let mut nameless = self.nameless_ledgers().await?;
+        if let Some(predecessor) = predecessor.filter(|id| nameless.remove(*id)) {
+            self.remove_leftover(predecessor).await?;
+        }
+        if nameless.is_empty() {
+            return Ok(());
+        }
+        tokio::time::sleep(NAMING).await;
+        for image in self.nameless_ledgers().await?.intersection(&nameless) {
+            self.remove_leftover(image).await?;
+        }
+        Ok(())
+    }
+
+    async fn nameless_ledgers(&self) -> Result<BTreeSet<String>, EngineError> {
+        let images = self.list_filtered("look for ledgers without a name", "dangling", "true").await?;
+        let is_nameless = |image: &Image| image.tags.is_empty() && image.labels.contains_key(LABEL);
+        Ok(images.into_iter().filter(is_nameless).map(|image| image.id).collect())
+    }
+
+    /// Another writer may have been faster; and one that a container was made from stays.
+    async fn remove_leftover(&self, image: &str) -> Result<(), EngineError> {
+        match self.remove_image(image, Parents::Keep).await {
+            Ok(_) | Err(EngineError::Refused { status: 404 | 409, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn list_filtered(&self, action: &str, filter: &str, value: &str) -> Result<Vec<Image>, EngineError> {
+        let filters = HashMap::from([(filter.to_owned(), vec![value.to_owned()])]);
+        let options = ListImagesOptions { filters: Some(filters), ..ListImagesOptions::default() };
+        let images = self.docker.list_images(Some(options)).await;
+        let images = images.map_err(|error| self.failed(action.to_owned(), error))?;
+        Ok(images.into_iter().map(Image::from).collect())
+    }
+
+    /// The answer to an inspection; `None` if it is larger than any ledger makes it.
+    async fn inspect_bounded(&self, action: &str, name: &str) -> Result<Option<Bytes>, EngineError> {
+        let request = Request::get(format!("/images/{name}/json")).body(Full::<Bytes>::default());
+        let request = request.map_err(|error| TransportError::Request(error).into_engine_error(action))?;
+        let response = self.transport.send(request).await.map_err(|error| error.into_engine_error(action))?;
+        match Limited::new(checked(action, response).await?, MAX_ANSWER).collect().await {
+            Ok(body) => Ok(Some(body.to_bytes())),
+            Err(error) if error.is::<LengthLimitError>() => Ok(None),
+            Err(source) => Err(EngineError::Broken { action: action.to_owned(), source }),
+        }
+    }
+}
+
+/// One line of the answer to a load.
+#[derive(Deserialize)]
+struct LoadMessage {
+    error: Option<String>,
+}
+
+/// The parts of an inspection that matter here.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RawImage {
+    id: String,
+    author: Option<String>,
+    config: Option<RawConfig>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct RawConfig {
+    labels: Option<BTreeMap<String, String>>,
+}
+
+/// An entry of a `docker save` archive's `manifest.json`, which every engine loads (moby, `image/tarexport`).
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Manifest<'a> {
+    config: &'a str,
+    repo_tags: [&'a str; 1],
+    layers: [&'a str; 0],
+}
+
+/// A `docker save` archive of one image: a configuration, no layers.
+fn archive(
+    platform: &str,
+    name: &str,
+    label: &str,
+    document: &str,
+    created: DateTime<Utc>,
+) -> Result<Vec<u8>, std::io::Error> {
+    let (os, architecture) = platform.split_once('/').unwrap_or((platform, ""));
+    let config = serde_json::to_vec(&json!({
+        "os": os,
+        "architecture": architecture,
+        "created": created.to_rfc3339_opts(SecondsFormat::Nanos, true),
+        "author": document,
+        "config": {"Labels": {LABEL: label}},
+        "rootfs": {"type": "layers", "diff_ids": []},
+    }))?;
+    let hex: String = Sha256::digest(&config).iter().map(|byte| format!("{byte:02x}")).collect();
+    let config_path = format!("{hex}.json");
+    let manifest = serde_json::to_vec(&[Manifest { config: &config_path, repo_tags: [name], layers: [] }])?;
+
+    let mut archive = tar::Builder::new(Vec::new());
+    for (path, content) in [("manifest.json", &manifest), (config_path.as_str(), &config)] {
+        let mut header = tar::Header::new_ustar();
+        header.set_mode(0o644);
+        header.set_size(content.len().try_into().map_err(std::io::Error::other)?);
+        archive.append_data(&mut header, path, content.as_slice())?;
+    }
+    archive.into_inner()
+}

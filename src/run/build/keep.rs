@@ -1,0 +1,214 @@
+//! After the builds: ledgers are written, and what they replace is removed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use chrono::Utc;
+use futures_util::future::join_all;
+
+use super::Prepared;
+use crate::cache::evidence::{self, Evidence};
+use crate::cache::ledger::{
+    Build, BuildKind, BuildRecord, CachedImage, ImageId, Ledger, LedgerKey, LedgerLabel, Role, Salt, StepFact,
+};
+use crate::engine::Parents;
+use crate::error::chain;
+use crate::execute::build::{Built, Kept};
+use crate::inputs::BuildInputs;
+use crate::outcome::build::{ImageOutcome, StepOutcome};
+use crate::plan::build::PlannedBuild;
+use crate::plan::build::keep::Keep;
+use crate::project::dockerfile::Dockerfile;
+use crate::run::Run;
+
+/// Images that are remembered although nothing could remove them yet.
+const REMEMBERED: usize = 100;
+
+/// Keeps what every build left. What could not be kept is said, a line for each, and fails nothing.
+pub(super) async fn keep(run: &Run, inputs: &BuildInputs, prepared: &Prepared, built: &[Built]) -> Vec<String> {
+    let each = prepared.plan.builds.iter().zip(built).enumerate().map(|(index, (build, built))| {
+        let keeper = Keeper { run, inputs, prepared, index, build };
+        async move {
+            // A cancelled run leaves the ledgers as they were.
+            run.cancellation.token().run_until_cancelled(keeper.keep(built)).await.unwrap_or_default()
+        }
+    });
+    let notes: Vec<String> = join_all(each).await.into_iter().flatten().collect();
+    notes.iter().for_each(|note| run.console.info(note));
+    notes
+}
+
+struct Keeper<'a> {
+    run: &'a Run,
+    inputs: &'a BuildInputs,
+    prepared: &'a Prepared,
+    index: usize,
+    build: &'a PlannedBuild,
+}
+
+impl Keeper<'_> {
+    async fn keep(&self, built: &Built) -> Vec<String> {
+        let Some(keep) = &self.build.keep else { return Vec::new() };
+        let begun = Instant::now();
+        let previous = self.prepared.previous.get(self.index).and_then(Option::as_ref);
+        let previous = previous.map(|previous| &previous.ledger);
+        let named = |problem: String| format!("{}: {problem}", self.build.target.name);
+        let (images, mut notes) = match (&built.kept, previous) {
+            (Kept::Nothing, _) | (Kept::Known, None) => return Vec::new(),
+            (Kept::Known, Some(previous)) => (previous.images.clone(), Vec::new()),
+            (Kept::Images { images, problems }, _) => {
+                (with_carried_over(images, keep, previous), problems.iter().cloned().map(named).collect())
+            }
+        };
+        // Without the image's own records the ledger of before is worth more.
+        if !images.iter().any(|image| image.role == Role::Final) {
+            return notes;
+        }
+        let salt = Salt::keep(previous);
+        let evidence = match (&built.kept, previous) {
+            (Kept::Known, Some(previous)) => previous.evidence.clone(),
+            _ => self.evidence(&salt).await,
+        };
+        let (superseded, removable) = self.superseded(previous, &images, &keep.key).await;
+        let build = Build {
+            event: self.run.context.event.clone(),
+            run_url: self.run.context.run_url.clone(),
+            images,
+            superseded,
+            steps: built.outcome.steps.iter().map(fact).collect(),
+            evidence,
+            salt,
+            record: self.record(&built.outcome),
+        };
+        if let Err(problem) = self.write(&Ledger::successor(previous, keep.key.clone(), build)).await {
+            notes.push(named(format!("the image is no cache for the next build: {problem}")));
+            return notes;
+        }
+        tracing::debug!("image cache: ledger written in {} ms", begun.elapsed().as_millis());
+        for image in removable {
+            self.remove(&image).await;
+        }
+        notes
+    }
+
+    async fn write(&self, ledger: &Ledger) -> Result<(), String> {
+        let name = ledger.key.name();
+        let document = ledger.encode().map_err(|error| chain(&error))?;
+        let label = ledger.label().encode().map_err(|error| chain(&error))?;
+        let predecessor = self.prepared.previous.get(self.index).and_then(Option::as_ref);
+        let predecessor = predecessor.map(|previous| previous.image_id.as_str());
+        let written = self.prepared.engine.write_ledger(&name, &label, &document, ledger.written_at, predecessor);
+        written.await.map_err(|error| chain(&error))
+    }
+
+    /// What earlier builds made and this ledger does not name any more: all of it that is still there, and what of it may
+    /// go.
+    async fn superseded(
+        &self,
+        previous: Option<&Ledger>,
+        images: &[CachedImage],
+        own: &LedgerKey,
+    ) -> (Vec<ImageId>, Vec<ImageId>) {
+        let Some(previous) = previous else { return (Vec::new(), Vec::new()) };
+        let made = previous.images.iter().map(|image| &image.id).chain(&previous.superseded);
+        let candidates: BTreeSet<&ImageId> = made.filter(|id| !images.iter().any(|image| image.id == **id)).collect();
+        if candidates.is_empty() {
+            return (Vec::new(), Vec::new());
+        }
+        let engine = &self.prepared.engine;
+        let looked_up = candidates.into_iter().map(|id| async move {
+            let details = engine.inspect_image(id.as_str()).await.ok().flatten();
+            details.map(|details| (id.clone(), details.tags.is_empty()))
+        });
+        let present: Vec<(ImageId, bool)> = join_all(looked_up).await.into_iter().flatten().collect();
+        let removable = match self.named_by_others(own).await {
+            Some(others) if self.inputs.remove_superseded => {
+                let free = |(id, untagged): &&(ImageId, bool)| {
+                    *untagged && !others.iter().any(|other| other.knows(id.as_str()))
+                };
+                present.iter().filter(free).map(|(id, _)| id.clone()).collect()
+            }
+            // Without knowing what others need, nothing is removed.
+            Some(_) | None => Vec::new(),
+        };
+        let remembered = present.into_iter().map(|(id, _)| id).take(REMEMBERED).collect();
+        (remembered, removable)
+    }
+
+    /// What the other ledgers of the engine name; nothing if that is not known of one of them.
+    async fn named_by_others(&self, own: &LedgerKey) -> Option<Vec<LedgerLabel>> {
+        let listed = self.prepared.engine.ledgers().await.ok()?;
+        let others = listed.into_iter().filter(|ledger| ledger.name != own.name());
+        others.map(|ledger| LedgerLabel::read(&ledger.name, ledger.label.as_deref()?).ok()).collect()
+    }
+
+    /// The engine refuses while a container uses it: then it goes after a later build.
+    async fn remove(&self, image: &ImageId) {
+        match self.prepared.engine.remove_image(image.as_str(), Parents::Keep).await {
+            Ok(_) => tracing::debug!(%image, "image cache: removed a superseded image"),
+            Err(error) => tracing::debug!(%image, error = chain(&error), "image cache: a superseded image stays"),
+        }
+    }
+
+    fn record(&self, outcome: &ImageOutcome) -> BuildRecord {
+        let cached = outcome.steps.iter().filter(|step| step.cached).count();
+        let count = |steps: usize| u32::try_from(steps).unwrap_or(u32::MAX);
+        BuildRecord {
+            at: Utc::now(),
+            commit: self.run.context.head_commit.clone(),
+            seconds: outcome.duration.as_secs_f64(),
+            cached: count(cached),
+            total: count(outcome.steps.len()),
+            kind: if cached > 0 { BuildKind::Warm } else { BuildKind::Cold },
+            image_bytes: None,
+        }
+    }
+
+    /// What went into the build, for the next one to say what changed.
+    async fn evidence(&self, salt: &Salt) -> serde_json::Value {
+        let Ok(salt) = salt.as_str().parse::<evidence::Salt>() else { return serde_json::Value::Null };
+        let target = &self.build.target;
+        let dockerfile = self.prepared.project.dockerfiles.get(self.index).and_then(Option::as_ref);
+        let mut evidence = Evidence::new(&salt, target, dockerfile.map(|parsed| (parsed, parsed.text())));
+        let contexts = evidence::contexts(&salt, target, dockerfile, self.run.cancellation.token());
+        let (contexts, bases) = tokio::join!(contexts, self.bases(dockerfile));
+        evidence.contexts = contexts.unwrap_or_default();
+        evidence.bases = bases;
+        serde_json::to_value(evidence).unwrap_or_default()
+    }
+
+    /// The images that the build stands on, by the engine's ids.
+    async fn bases(&self, dockerfile: Option<&Dockerfile>) -> BTreeMap<String, String> {
+        let target = &self.build.target;
+        let references = dockerfile
+            .map(|dockerfile| evidence::bases(dockerfile, target.stage.as_deref(), &target.build_args))
+            .unwrap_or_default();
+        let looked_up = references.into_iter().map(|(written, expanded)| async move {
+            let details = self.prepared.engine.inspect_image(&expanded).await.ok().flatten();
+            details.map(|details| (written, details.id))
+        });
+        join_all(looked_up).await.into_iter().flatten().collect()
+    }
+}
+
+/// The images of this build, and those stages of before that it did not come by and that are still wanted.
+fn with_carried_over(images: &[CachedImage], keep: &Keep, previous: Option<&Ledger>) -> Vec<CachedImage> {
+    let carried = previous.iter().flat_map(|previous| &previous.images).filter(|image| match &image.role {
+        Role::Final => false,
+        Role::Stage { name } => {
+            keep.stages.iter().any(|stage| stage.name == *name) && !images.iter().any(|kept| kept.role == image.role)
+        }
+    });
+    images.iter().chain(carried).cloned().collect()
+}
+
+fn fact(step: &StepOutcome) -> StepFact {
+    StepFact {
+        stage: step.stage.clone(),
+        position: step.position,
+        instruction: step.instruction.clone(),
+        cached: step.cached,
+        source: step.source,
+        seconds: step.duration().as_secs_f64(),
+    }
+}

@@ -1,0 +1,197 @@
+//! What the image cache has for a build: ledgers and images that are in the engine now.
+//!
+//! A ledger says which records an image has; only what the engine has as well is worth offering. Whatever cannot be read
+//! is named and left out: a build without a record is slow, a build with a wrong one is wrong.
+
+mod foreign;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
+
+use crate::buildkit::Connection;
+use crate::cache::ledger::{Access, Identity, Ledger, LedgerKey, Role};
+use crate::cache::records::{Offer, Records};
+use crate::engine::{Engine, ImageDetails, ImageStore};
+use crate::error::chain;
+use crate::image::ImageReference;
+use crate::outcome::build::UnusedSource;
+use crate::plan::build::{Complete, ImageCache};
+use crate::project::target::{CacheSource, Target};
+
+/// Where and how far to look.
+#[derive(Debug, Clone, Copy)]
+pub struct Lookup<'a> {
+    /// The engine.
+    pub engine: &'a Engine,
+    /// Its BuildKit.
+    pub connection: &'a Connection,
+    /// What this run may read.
+    pub access: &'a Access,
+    /// Records made before are not offered.
+    pub oldest: Option<DateTime<Utc>>,
+}
+
+/// What was found for one target.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The ledger that this run will replace.
+    pub previous: Option<Previous>,
+    /// What there is to offer and to keep.
+    pub cache: ImageCache,
+    /// Cache sources that are not images of this engine: BuildKit asks for them itself.
+    pub elsewhere: Vec<CacheSource>,
+    /// What is offered, a line for each source, for the log.
+    pub sources: Vec<String>,
+}
+
+/// A ledger and the image that it is in.
+#[derive(Debug, Clone)]
+pub struct Previous {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// The engine's id of its image.
+    pub image_id: String,
+}
+
+/// Records and the image that must be there for them.
+struct Candidate {
+    /// What the person is told of it.
+    source: String,
+    image_id: String,
+    records: Records,
+}
+
+impl Lookup<'_> {
+    /// Looks for everything that a target can take steps from.
+    pub async fn find(&self, target: &Target, identity: Option<&Identity>) -> Found {
+        let keys = identity.map(|identity| self.access.keys(identity)).unwrap_or_default();
+        let (ledgers, (images, elsewhere)) = tokio::join!(self.ledgers(&keys), self.images(target));
+        let mut unused = Vec::new();
+        let mut readable = Vec::new();
+        for (key, ledger) in keys.iter().zip(ledgers) {
+            match ledger {
+                Ok(Some(ledger)) => readable.push(ledger),
+                Ok(None) => {}
+                Err(reason) => unused.push(UnusedSource { source: key.name(), reason }),
+            }
+        }
+        let mut candidates: Vec<Candidate> = readable.iter().flat_map(|found| candidates(&found.ledger)).collect();
+        let previous = readable.into_iter().find(|found| keys.first() == Some(&found.ledger.key));
+        for (reference, details) in images {
+            if candidates.iter().any(|candidate| candidate.image_id == details.id) {
+                continue;
+            }
+            // An image that nobody named is looked at in vain without a word.
+            let named = !target.cache_from.is_empty();
+            match self.foreign(&reference, &details).await {
+                Ok(found) => candidates.extend(found),
+                Err(reason) if named => unused.push(UnusedSource { source: reference.to_string(), reason }),
+                Err(_) => {}
+            }
+        }
+        let present = self.present(&candidates).await;
+        let complete = previous.as_ref().and_then(|found| complete(&found.ledger, &present));
+        let mut sources = Vec::new();
+        let records: Vec<Records> = candidates
+            .into_iter()
+            .filter_map(|candidate| {
+                let details = present.get(&candidate.image_id)?;
+                let records = self.usable(candidate.records, details);
+                let count = records.count_with_results();
+                (count > 0).then(|| sources.push(format!("{count} from {}", candidate.source)))?;
+                Some(records)
+            })
+            .collect();
+        let cache =
+            ImageCache { offer: Offer::new(records), ledger: keys.into_iter().next(), complete, stages: false, unused };
+        Found { previous, cache, elsewhere, sources }
+    }
+
+    /// The ledgers of these keys, as far as there are any.
+    async fn ledgers(&self, keys: &[LedgerKey]) -> Vec<Result<Option<Previous>, String>> {
+        join_all(keys.iter().map(|key| self.ledger(key))).await
+    }
+
+    async fn ledger(&self, key: &LedgerKey) -> Result<Option<Previous>, String> {
+        let found = self.engine.read_ledger(&key.name()).await.map_err(|error| chain(&error))?;
+        let Some(found) = found else { return Ok(None) };
+        let ledger = Ledger::open(&found.content, key).map_err(|error| chain(&error))?;
+        Ok(Some(Previous { ledger, image_id: found.id.unwrap_or_default() }))
+    }
+
+    /// Images of the engine among the cache sources, the first tag if none was named; and the other sources.
+    async fn images(&self, target: &Target) -> (Vec<(ImageReference, ImageDetails)>, Vec<CacheSource>) {
+        let implied = target.tags.first().filter(|_| target.cache_from.is_empty()).cloned().map(CacheSource::Image);
+        let sources = target.cache_from.iter().cloned().chain(implied.clone());
+        let looked_up = sources.map(|source| async {
+            match &source {
+                CacheSource::Image(reference) => match self.engine.inspect_image(&reference.to_string()).await {
+                    Ok(Some(details)) => Ok((reference.clone(), details)),
+                    Ok(None) | Err(_) => Err(source),
+                },
+                CacheSource::BuildKit(_) => Err(source),
+            }
+        });
+        let (mut images, mut elsewhere) = (Vec::new(), Vec::new());
+        for found in join_all(looked_up).await {
+            match found {
+                Ok(image) => images.push(image),
+                // Nobody asked for a request to a registry.
+                Err(source) if Some(&source) == implied.as_ref() => {}
+                Err(source) => elsewhere.push(source),
+            }
+        }
+        (images, elsewhere)
+    }
+
+    /// The candidates' images that the engine has, by id.
+    async fn present(&self, candidates: &[Candidate]) -> BTreeMap<String, ImageDetails> {
+        let ids: BTreeSet<&str> = candidates.iter().map(|candidate| candidate.image_id.as_str()).collect();
+        let looked_up = ids.into_iter().map(|id| async move {
+            let details = self.engine.inspect_image(id).await.ok().flatten()?;
+            Some((id.to_owned(), details))
+        });
+        join_all(looked_up).await.into_iter().flatten().collect()
+    }
+
+    /// Records whose layers are in the engine, in this image, and that are not too old.
+    fn usable(&self, records: Records, image: &ImageDetails) -> Records {
+        let graph_driver = matches!(self.engine.info().store, ImageStore::GraphDriver(_));
+        records.keep(|result| {
+            // A record that does not say when it was made may be older than anything.
+            let young = self.oldest.is_none_or(|oldest| result.created_at().is_some_and(|created| created >= oldest));
+            // The containerd store names an image by what is in it: where the image is, its layers are. A graph driver
+            // asks for a missing layer for almost a minute.
+            let layers = result.layers();
+            let begins = || {
+                image.layers.iter().take(layers.len()).cloned().eq(layers.iter().map(|layer| layer.diff_id.to_string()))
+            };
+            young && (!graph_driver || begins())
+        })
+    }
+}
+
+fn candidates(ledger: &Ledger) -> impl Iterator<Item = Candidate> {
+    let of = ledger.key.name();
+    ledger.images.iter().map(move |image| Candidate {
+        source: match &image.role {
+            Role::Final => format!("{} ({of})", image.reference),
+            Role::Stage { name } => format!("stage {name} ({of})"),
+        },
+        image_id: image.id.to_string(),
+        records: image.records.clone(),
+    })
+}
+
+/// What a ledger holds, if everything of it is there.
+fn complete(ledger: &Ledger, present: &BTreeMap<String, ImageDetails>) -> Option<Complete> {
+    let all = ledger.images.iter().all(|image| present.contains_key(image.id.as_str()));
+    let image_id = ledger.images.iter().find(|image| image.role == Role::Final)?.id.to_string();
+    let stages = ledger.images.iter().filter_map(|image| match &image.role {
+        Role::Stage { name } => Some(name.clone()),
+        Role::Final => None,
+    });
+    all.then(|| Complete { image_id, stages: stages.collect() })
+}

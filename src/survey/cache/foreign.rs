@@ -1,0 +1,114 @@
+//! Records of an image that this run's own ledgers do not name: another ledger's, or those inside the image.
+
+use std::collections::BTreeMap;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Candidate, Lookup, candidates};
+use crate::buildkit::gateway::Gateway;
+use crate::buildkit::mask::Masks;
+use crate::buildkit::session::content::{ContentStore, ContentStores};
+use crate::buildkit::session::filesync::{Directories, Directory, FileSyncService};
+use crate::buildkit::session::{Credentials, Services, Session};
+use crate::buildkit::solve::{CacheEntry, SolveRequest, solve};
+use crate::cache::ledger::{Ledger, LedgerLabel};
+use crate::cache::records::Records;
+use crate::engine::{ImageDetails, ImageStore};
+use crate::error::chain;
+use crate::image::ImageReference;
+
+const STORE: &str = "layers";
+
+impl Lookup<'_> {
+    /// The records of an image, or why there are none to use.
+    pub(super) async fn foreign(
+        &self,
+        reference: &ImageReference,
+        image: &ImageDetails,
+    ) -> Result<Vec<Candidate>, String> {
+        let listed = self.engine.ledgers().await.map_err(|error| chain(&error))?;
+        let labels = listed.iter().filter_map(|ledger| {
+            let label = LedgerLabel::read(&ledger.name, ledger.label.as_deref()?).ok()?;
+            label.knows(&image.id).then_some((&ledger.name, label))
+        });
+        let naming: Vec<_> = labels.collect();
+        let named = !naming.is_empty();
+        let mut found = Vec::new();
+        for (name, _) in naming.into_iter().filter(|(_, label)| self.access.own.may_read(&label.key.scope)) {
+            let read = self.engine.read_ledger(name).await.map_err(|error| chain(&error))?;
+            if let Some(read) = read {
+                let ledger = Ledger::open_found(&read.content, name, &self.access.own);
+                found.extend(candidates(&ledger.map_err(|error| chain(&error))?));
+            }
+        }
+        match (found.is_empty(), named) {
+            (false, _) => Ok(found),
+            // What is inside an image is as trustworthy as who made it.
+            (true, true) => Err("it was built by a run that this one does not trust".to_owned()),
+            (true, false) => self.inline(reference, image).await.map(|candidate| vec![candidate]),
+        }
+    }
+
+    async fn inline(&self, reference: &ImageReference, image: &ImageDetails) -> Result<Candidate, String> {
+        let records = match self.engine.info().store {
+            ImageStore::GraphDriver(_) => {
+                let config = self.config(reference).await?;
+                Records::from_image_config(&config)
+            }
+            ImageStore::Containerd => {
+                let (config, layers) = tokio::try_join!(self.config(reference), self.layers(reference))?;
+                Records::from_image_config_with_layers(&config, layers.layers())
+            }
+        };
+        let records = records.map_err(|error| chain(&error))?;
+        let records = records.ok_or("no ledger knows it, and it has no records inside")?;
+        Ok(Candidate { source: format!("{reference} (inline)"), image_id: image.id.clone(), records })
+    }
+
+    async fn config(&self, reference: &ImageReference) -> Result<bytes::Bytes, String> {
+        let read = async {
+            let session = Session::open(self.connection, Services::new(Credentials::default()), "").await?;
+            let gateway = Gateway::open(self.connection, &session).await?;
+            let config = gateway.config(&reference.canonical()).await;
+            gateway.close().await;
+            config
+        };
+        read.await.map_err(|error| chain(&error))?.ok_or_else(|| "the builder does not find it".to_owned())
+    }
+
+    /// The image's layers by the digests that the containerd store has them under: of a build that is nothing but this
+    /// image, the builder tells them, and no other API does.
+    async fn layers(&self, reference: &ImageReference) -> Result<Records, String> {
+        let store = ContentStore::accepting();
+        let dockerfile = Directory::in_memory([("Dockerfile", format!("FROM {}\n", reference.canonical()))]);
+        let files = Directories::new()
+            .with("dockerfile", dockerfile)
+            .with("context", Directory::in_memory([(".dockerignore", String::new())]));
+        let services = Services::new(Credentials::default())
+            .with_files(FileSyncService::new(files))
+            .with_content(ContentStores::default().with(STORE, store.clone()));
+        let session = Session::open(self.connection, services, "").await.map_err(|error| chain(&error))?;
+        let text = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        let request = SolveRequest {
+            frontend: "dockerfile.v0".to_owned(),
+            attributes: text(&[("filename", "Dockerfile"), ("image-resolve-mode", "local")]),
+            cache_exports: vec![CacheEntry {
+                kind: "local".to_owned(),
+                attributes: text(&[
+                    ("dest", STORE),
+                    ("mode", "min"),
+                    ("image-manifest", "false"),
+                    ("oci-mediatypes", "true"),
+                ]),
+            }],
+            internal: true,
+            ..SolveRequest::default()
+        };
+        let solved =
+            solve(self.connection, &session, request, &Masks::NONE, &CancellationToken::new(), |_event| {}).await;
+        solved.result.map_err(|error| chain(&error))?;
+        Records::from_exported_blobs(&store.written()).map_err(|error| chain(&error))
+    }
+}
