@@ -28,7 +28,7 @@ use random::{Bag, Random};
 use recipe::Recipe;
 use tree::{Image, Images, differences};
 
-use crate::support::{Engine, Finished, on_every_engine, unique};
+use crate::support::{Engine, on_every_engine, unique};
 
 /// Where nobody asks for another seed or number.
 const SEED: u64 = 3;
@@ -57,12 +57,16 @@ struct Run {
     /// The engine for builds without cache, if there is one besides.
     reference: Option<Site>,
     recipe: Recipe,
+    /// Whether one run builds all images at the same time, or one run each.
+    together: bool,
     /// The inputs of all generations so far.
     history: Vec<Inputs>,
     /// Keys of every step that any generation had.
     known: BTreeSet<u64>,
     last: Option<Generation>,
     told: Vec<String>,
+    /// What the last build said.
+    log: String,
     reused: u32,
     made_anew: u32,
 }
@@ -90,6 +94,7 @@ impl Run {
             seed,
             generations,
             recipe: Recipe::grow(&format!("{name}-base"), &mut random),
+            together: random.once_in(2),
             random,
             edits: Bag::new(&Edit::ALL),
             losses: Bag::new(&Loss::ALL),
@@ -100,6 +105,7 @@ impl Run {
             known: BTreeSet::new(),
             last: None,
             told: Vec::new(),
+            log: String::new(),
             reused: 0,
             made_anew: 0,
         }
@@ -112,16 +118,13 @@ impl Run {
         let made = model::make(&self.recipe, &inputs, base);
         let base_layers = base.layers.len();
         self.site.write(&self.recipe, &inputs);
-        let finished = self.site.build(&inputs);
-        if finished.code != Some(0) {
-            return Err(vec![format!("the build failed:\n{}\n{}", finished.stdout, finished.stderr)]);
-        }
+        let reported = self.build(&inputs)?;
         let images: BTreeMap<&'static str, Rc<Image>> = Recipe::TARGETS
             .into_iter()
             .map(|target| (target, self.images.read(&self.site.engine, &self.site.image(target))))
             .collect();
         let mut problems = self.check_content(number, &inputs, &made, &images);
-        let keys = self.check_steps(&made, &finished, &mut problems);
+        let keys = self.check_steps(&made, &reported, &mut problems);
         if let Some(last) = &self.last {
             problems.extend(check_layers(last, &made, &images, base_layers));
         }
@@ -133,11 +136,34 @@ impl Run {
         Ok(())
     }
 
+    /// Builds both images; gives what is said of each.
+    fn build(&mut self, inputs: &Inputs) -> Result<BTreeMap<&'static str, serde_json::Value>, Vec<String>> {
+        let mut reported = BTreeMap::new();
+        self.log.clear();
+        for services in Recipe::TARGETS.chunks(if self.together { Recipe::TARGETS.len() } else { 1 }) {
+            let finished = self.site.build(services, inputs);
+            self.log += &format!("{}\n{}\n", finished.stdout, finished.stderr);
+            let warnings = finished.stdout.lines().filter(|line| line.starts_with("warning: "));
+            self.told.extend(warnings.map(str::to_owned));
+            if finished.code != Some(0) {
+                return Err(vec!["the build failed".to_owned()]);
+            }
+            let result = finished.result();
+            for service in services {
+                let images = result["images"].as_array().unwrap();
+                let image = images.iter().find(|image| image["name"] == *service).unwrap();
+                reported.insert(*service, image.clone());
+            }
+        }
+        Ok(reported)
+    }
+
     /// Loses and edits; gives the new inputs.
     fn prepare(&mut self, number: u32) -> Inputs {
         let mut inputs = self.history.last().unwrap().clone();
         if number == 0 {
-            self.told.push("the first build".to_owned());
+            let how = if self.together { "both images at the same time" } else { "one image after the other" };
+            self.told.push(format!("generation 0: the first build, {how}"));
             return inputs;
         }
         let loss = self.losses.draw(&mut self.random);
@@ -149,7 +175,7 @@ impl Run {
         let told: Vec<String> =
             edits.iter().map(|edit| inputs.edit(*edit, number, &self.history, &mut self.random)).collect();
         let lost = loss.befall(&self.site.engine, &mut self.random);
-        self.told.push(format!("{}; {lost}", told.join(", ")));
+        self.told.push(format!("generation {number}: {}; {lost}", told.join(", ")));
         self.history.push(inputs.clone());
         inputs
     }
@@ -187,14 +213,13 @@ impl Run {
     fn check_steps(
         &mut self,
         made: &BTreeMap<&'static str, Made>,
-        finished: &Finished,
+        reported: &BTreeMap<&'static str, serde_json::Value>,
         problems: &mut Vec<String>,
     ) -> BTreeSet<u64> {
-        let result = finished.result();
         // The steps that both images have run once, in one of the two builds.
         let mut cached_everywhere: BTreeMap<u64, (bool, String)> = BTreeMap::new();
         for target in Recipe::TARGETS {
-            let image = result["images"].as_array().unwrap().iter().find(|image| image["name"] == target).unwrap();
+            let image = &reported[target];
             for stage in self.recipe.needed_by(target) {
                 let reported = image["steps"].as_array().unwrap().iter().filter(|step| step["stage"] == stage.name);
                 let reported: Vec<&serde_json::Value> = reported.collect();
@@ -234,14 +259,13 @@ impl Run {
     }
 
     fn story(&self, number: u32, problems: &[String]) -> String {
-        let Self { seed, site, told, recipe, history, .. } = self;
+        let Self { seed, site, told, log, recipe, history, .. } = self;
         let name = &site.engine.name;
-        let told: Vec<String> = told.iter().enumerate().map(|(n, line)| format!("  {n}: {line}")).collect();
         format!(
-            "engine {name}, seed {seed}, generation {number}:\n{}\n\nthe generations so far:\n{}\n\n{}\n\
+            "{log}\nengine {name}, seed {seed}, generation {number}:\n{}\n\nthe generations so far:\n  {}\n\n{}\n\
              again: scripts/test --generations {} --seed {seed} --engine {name}",
             problems.join("\n"),
-            told.join("\n"),
+            told.join("\n  "),
             recipe.dockerfile(history.last().unwrap()),
             number + 1,
         )

@@ -71,9 +71,11 @@ impl Site {
         self.project.write("compose.yaml", compose);
     }
 
-    pub(super) fn build(&self, inputs: &Inputs) -> Finished {
+    /// Builds these services at the same time.
+    pub(super) fn build(&self, services: &[&str], inputs: &Inputs) -> Finished {
         Action::new(&self.engine, self.project.path())
             .input("compose-file", "compose.yaml")
+            .input("services", &services.join(","))
             .input("commit", &inputs.commit())
             .variable("COMPOSE_PROJECT_NAME", &self.name)
             .variable("RUNNER_DEBUG", "1")
