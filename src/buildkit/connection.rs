@@ -23,6 +23,8 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 /// BuildKit limits its own messages to 16 MiB (`defaults.DefaultMaxRecvMsgSize`); progress can be larger than tonic's 4.
 const MAX_MESSAGE: usize = 16 << 20;
+/// An image's config travels in one message, with the cache records inside it.
+const MAX_CONFIG: usize = 64 << 20;
 
 /// How gRPC is reached at an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,9 +85,9 @@ impl Connection {
             .max_encoding_message_size(MAX_MESSAGE)
     }
 
-    /// A client of the gateway.
+    /// A client of the API that frontends use (`LLBBridge`).
     pub(crate) fn bridge(&self) -> LlbBridgeClient<Channel> {
-        LlbBridgeClient::new(self.channel.clone())
+        LlbBridgeClient::new(self.channel.clone()).max_decoding_message_size(MAX_CONFIG)
     }
 
     /// Whether the endpoint is a Docker engine that may still have the HTTP endpoint `/session`.

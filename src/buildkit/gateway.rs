@@ -1,123 +1,75 @@
-//! The gateway (`LLBBridge`): questions that only a frontend can ask, without being one.
-//!
-//! A solve without a frontend stays open and answers calls that name it, as an interactive build of buildx does
-//! (`client/build.go`).
+//! The gateway: what a frontend may ask the builder, asked by this client (`LLBBridge`).
 
 use std::time::Duration;
 
-use bollard_buildkit_proto::google::rpc;
-use bollard_buildkit_proto::moby::buildkit::v1::frontend::llb_bridge_client::LlbBridgeClient;
-use bollard_buildkit_proto::moby::buildkit::v1::frontend::{ResolveImageConfigRequest, ReturnRequest};
-use bollard_buildkit_proto::moby::buildkit::v1::{self as api, SolveResponse};
+use bollard_buildkit_proto::moby::buildkit::v1 as api;
+use bollard_buildkit_proto::moby::buildkit::v1::frontend::ResolveImageConfigRequest;
 use bytes::Bytes;
-use tokio::task::JoinHandle;
-use tokio_util::sync::{CancellationToken, DropGuard};
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::Channel;
-use tonic::{Code, Request, Response, Status};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tonic::{Code, Request, Status};
 
 use super::connection::Connection;
 use super::error::BuildKitError;
 use super::session::Session;
 
-/// The metadata that names the solve (`frontend/gateway/grpcclient`).
+/// Which build a call belongs to (`client/buildid`).
 const BUILD_ID: &str = "buildkit-controlapi-buildid";
-/// A config with the records of thousands of steps is well below.
-const MAX_CONFIG: usize = 64 << 20;
-/// The solve is known to the builder a moment after it was asked for.
-const ATTEMPTS: u32 = 60;
-const PAUSE: Duration = Duration::from_millis(5);
-/// How long the builder may take to end the solve.
-const CLOSING: Duration = Duration::from_secs(2);
-/// `CANCELLED` (`google/rpc/code.proto`).
-const CANCELLED: i32 = 1;
+/// How long an answer is waited for. A local image is answered within milliseconds.
+const ANSWER: Duration = Duration::from_secs(2);
 
-/// An open solve that answers questions.
+/// A build without a frontend: it does nothing by itself, and while it is open the builder answers for it as it does
+/// for a frontend.
+///
+/// It ends when this is dropped: its `Solve` is then cancelled. Never end one by `LLBBridge/Return`: a `Return` that
+/// has neither a result nor an error makes the engine read through a nil pointer, and **the whole engine crashes**
+/// (Docker 20.10.24 and 28.5.2). No code here can send one.
 pub struct Gateway {
-    client: LlbBridgeClient<Channel>,
-    id: MetadataValue<Ascii>,
-    solve: JoinHandle<Result<Response<SolveResponse>, Status>>,
-    /// Dropping the call ends the solve on the builder as well.
-    ends: DropGuard,
+    connection: Connection,
+    build: String,
+    solving: BoxFuture<'static, Result<(), Status>>,
 }
 
 impl Gateway {
-    /// Opens one.
-    ///
-    /// # Errors
-    /// [`BuildKitError`].
-    pub async fn open(connection: &Connection, session: &Session) -> Result<Self, BuildKitError> {
-        let id = uuid::Uuid::new_v4().simple().to_string();
-        let name = id.parse().map_err(|_| call(Status::internal("an id that no header can hold")))?;
+    /// A build in a session, which has to stay open as long as this. The builder first hears of it with the first
+    /// question.
+    pub fn open(connection: &Connection, session: &Session) -> Self {
+        let build = uuid::Uuid::new_v4().simple().to_string();
+        let session = session.id().to_owned();
+        let request = api::SolveRequest { r#ref: build.clone(), session, internal: true, ..Default::default() };
         let mut control = connection.control();
-        let request = api::SolveRequest { r#ref: id, session: session.id().to_owned(), ..Default::default() };
-        let ends = CancellationToken::new();
-        let ended = ends.clone();
-        let solve = tokio::spawn(async move {
-            tokio::select! {
-                answer = control.solve(request) => answer,
-                () = ended.cancelled() => Err(Status::cancelled("closed")),
-            }
-        });
-        let client = connection.bridge().max_decoding_message_size(MAX_CONFIG);
-        Ok(Self { client, id: name, solve, ends: ends.drop_guard() })
+        let solving = async move { control.solve(request).await.map(drop) }.boxed();
+        Self { connection: connection.clone(), build, solving }
     }
 
-    /// The configuration of an image of the engine, as it is stored; nothing if the engine has no such image.
+    /// The config of an image that the engine has, byte for byte: with fields that no API of the engine shows, as
+    /// `moby.buildkit.cache.v0` is. `None` if there is no such image. Cancel-safe.
     ///
-    /// # Errors
-    /// [`BuildKitError`].
-    pub async fn config(&self, reference: &str) -> Result<Option<Bytes>, BuildKitError> {
-        let mut attempts = ATTEMPTS;
-        loop {
-            let request = ResolveImageConfigRequest {
-                r#ref: reference.to_owned(),
-                resolve_mode: "local".to_owned(),
-                ..Default::default()
-            };
-            match self.client.clone().resolve_image_config(self.named(request)).await {
-                Ok(answer) => return Ok(Some(answer.into_inner().config.into())),
-                Err(status) if is_early(&status) && attempts > 0 && !self.solve.is_finished() => {
-                    attempts -= 1;
-                    tokio::time::sleep(PAUSE).await;
-                }
-                Err(status) if is_absent(&status) => return Ok(None),
-                Err(status) => return Err(call(status)),
-            }
+    /// `reference` is complete, as `docker.io/library/app:latest`. Ask only for an image that the engine has: the
+    /// builder looks for any other at its registry, whatever it is told.
+    pub async fn config(&mut self, reference: &str) -> Result<Option<Bytes>, BuildKitError> {
+        match self.resolve(reference).await {
+            Ok(config) => Ok(Some(config)),
+            Err(status) if status.code() == Code::NotFound => Ok(None),
+            Err(status) => Err(BuildKitError::Call { action: "read an image's config", source: Box::new(status) }),
         }
     }
 
-    /// Ends the solve.
-    ///
-    /// With an error, always: a return that has neither result nor error is a nil dereference in dockerd (20.10 and 28).
-    pub async fn close(self) {
-        let error = rpc::Status { code: CANCELLED, message: "nothing was built".to_owned(), details: Vec::new() };
-        let request = self.named(ReturnRequest { result: None, error: Some(error) });
-        let returned = async {
-            let _ = self.client.clone().r#return(request).await;
-            let _ = self.solve.await;
-        };
-        let _ = tokio::time::timeout(CLOSING, returned).await;
-        drop(self.ends);
+    async fn resolve(&mut self, reference: &str) -> Result<Bytes, Status> {
+        let mut bridge = self.connection.bridge();
+        let mut request = Request::new(ResolveImageConfigRequest {
+            r#ref: reference.to_owned(),
+            resolve_mode: "local".to_owned(),
+            ..Default::default()
+        });
+        let build =
+            self.build.parse().map_err(|error| Status::internal(format!("{BUILD_ID} {}: {error}", self.build)))?;
+        request.metadata_mut().insert(BUILD_ID, build);
+        request.set_timeout(ANSWER);
+        tokio::select! {
+            // The builder waits by itself for a build that it does not know yet.
+            answer = bridge.resolve_image_config(request) => Ok(answer?.into_inner().config.into()),
+            ended = &mut self.solving => Err(ended.err().unwrap_or_else(|| Status::aborted("the build ended"))),
+        }
     }
-
-    fn named<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        request.metadata_mut().insert(BUILD_ID, self.id.clone());
-        request
-    }
-}
-
-/// Whether the builder does not know the solve yet (`control/gateway/gateway.go`: "no such job").
-fn is_early(status: &Status) -> bool {
-    status.message().contains("no such job") || status.message().contains("buildid")
-}
-
-fn is_absent(status: &Status) -> bool {
-    let absent = ["not found", "no such image", "does not exist", "failed to resolve", "failed to do request"];
-    status.code() == Code::NotFound || absent.iter().any(|text| status.message().contains(text))
-}
-
-fn call(status: Status) -> BuildKitError {
-    BuildKitError::Call { action: "read the configuration of an image", source: Box::new(status) }
 }

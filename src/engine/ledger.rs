@@ -24,11 +24,15 @@ use super::{Engine, EngineError, Image, Parents};
 /// The repository of all ledgers; the tag tells whose.
 pub const LEDGER_REPOSITORY: &str = "watchparty-cache/ledger";
 const LABEL: &str = "watchparty-cache.ledger";
-/// Bytes of the largest answer that is read. The largest document has half of it; the rest is for what JSON escapes.
-const MAX_ANSWER: usize = 8 << 20;
+/// Bytes of the largest answer that is read. The largest document has 4 MiB, and the engine writes some characters as six
+/// (`\u003c`).
+const MAX_ANSWER: usize = 25 << 20;
 /// A graph driver loads an image first and names it then, a moment later. An image without a name is left over only if it
 /// still has none after this time.
 const NAMING: Duration = Duration::from_millis(200);
+const READ_ATTEMPTS: u32 = 3;
+const LIST_ATTEMPTS: u32 = 10;
+const LIST_PAUSE: Duration = Duration::from_millis(20);
 
 /// What has a ledger's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,26 +107,22 @@ impl Engine {
     /// [`EngineError`].
     pub async fn read_ledger(&self, name: &str) -> Result<Option<FoundLedger>, EngineError> {
         let action = format!("read the ledger {name}");
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.inspect_bounded(&action, name)).await;
-        let answer = match answer {
-            Ok(Err(error)) if error.is_not_found() => return Ok(None),
-            Ok(answer) => answer?,
-            Err(_) => {
-                let address = self.transport.address.to_string();
-                return Err(EngineError::NotAnswering { action, address, after: ANSWER_TIMEOUT });
+        let mut attempts = READ_ATTEMPTS;
+        loop {
+            attempts -= 1;
+            let found = match self.inspect_bounded(&action, name).await {
+                Err(error) if is_absent(&error) => return Ok(None),
+                // The containerd image store looks the name up and then reads: a writer may have been in between, and what
+                // is read is gone or empty.
+                Err(error) if error.is_not_found() && attempts > 0 => continue,
+                Err(error) => return Err(error),
+                Ok(None) => FoundLedger { id: None, content: LedgerContent::TooLarge },
+                Ok(Some(image)) => image.into(),
+            };
+            if found.content != LedgerContent::Foreign || attempts == 0 {
+                return Ok(Some(found));
             }
-        };
-        let Some(answer) = answer else {
-            return Ok(Some(FoundLedger { id: None, content: LedgerContent::TooLarge }));
-        };
-        let image: RawImage = serde_json::from_slice(&answer)
-            .map_err(|source| EngineError::Malformed { action, source: source.into() })?;
-        let is_ours = image.config.and_then(|config| config.labels).is_some_and(|labels| labels.contains_key(LABEL));
-        let content = match image.author.filter(|_| is_ours) {
-            Some(document) => LedgerContent::Document(document),
-            None => LedgerContent::Foreign,
-        };
-        Ok(Some(FoundLedger { id: Some(image.id), content }))
+        }
     }
 
     /// All that have the name of a ledger, with what their labels say.
@@ -150,8 +150,8 @@ impl Engine {
     /// lost its name. So the last one looks for all of them.
     async fn remove_nameless_ledgers(&self, predecessor: Option<&str>) -> Result<(), EngineError> {
         let mut nameless = self.nameless_ledgers().await?;
-        if let Some(predecessor) = predecessor.filter(|id| nameless.remove(*id)) {
-            self.remove_leftover(predecessor).await?;
+        if let Some(predecessor) = predecessor.and_then(|id| nameless.take(id)) {
+            self.remove_leftover(&predecessor).await?;
         }
         if nameless.is_empty() {
             return Ok(());
@@ -163,39 +163,80 @@ impl Engine {
         Ok(())
     }
 
+    /// The containerd image store calls an image dangling that lost a name, also if it has another one: only a look at the
+    /// image tells.
     async fn nameless_ledgers(&self) -> Result<BTreeSet<String>, EngineError> {
         let images = self.list_filtered("look for ledgers without a name", "dangling", "true").await?;
-        let is_nameless = |image: &Image| image.tags.is_empty() && image.labels.contains_key(LABEL);
-        Ok(images.into_iter().filter(is_nameless).map(|image| image.id).collect())
+        let ours = images.into_iter().filter(|image| image.tags.is_empty() && image.labels.contains_key(LABEL));
+        let mut nameless = BTreeSet::new();
+        for image in ours {
+            match self.inspect_bounded("look at a ledger without a name", &image.id).await {
+                Ok(Some(RawImage { repo_tags: Some(tags), .. })) if !tags.is_empty() => {}
+                Ok(_) => {
+                    nameless.insert(image.id);
+                }
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(nameless)
     }
 
-    /// Another writer may have been faster; and one that a container was made from stays.
+    /// What the engine refuses is left to the next writer: another may have been faster (status 404, and on a graph driver
+    /// 500, `unrecognized image ID`), a container may have been made from it (409).
     async fn remove_leftover(&self, image: &str) -> Result<(), EngineError> {
         match self.remove_image(image, Parents::Keep).await {
-            Ok(_) | Err(EngineError::Refused { status: 404 | 409, .. }) => Ok(()),
+            Ok(_) | Err(EngineError::Refused { .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
+    /// The containerd image store fails a list with status 404 if an image goes away meanwhile: `failed to read config
+    /// content: … not found`.
     async fn list_filtered(&self, action: &str, filter: &str, value: &str) -> Result<Vec<Image>, EngineError> {
         let filters = HashMap::from([(filter.to_owned(), vec![value.to_owned()])]);
         let options = ListImagesOptions { filters: Some(filters), ..ListImagesOptions::default() };
-        let images = self.docker.list_images(Some(options)).await;
-        let images = images.map_err(|error| self.failed(action.to_owned(), error))?;
-        Ok(images.into_iter().map(Image::from).collect())
-    }
-
-    /// The answer to an inspection; `None` if it is larger than any ledger makes it.
-    async fn inspect_bounded(&self, action: &str, name: &str) -> Result<Option<Bytes>, EngineError> {
-        let request = Request::get(format!("/images/{name}/json")).body(Full::<Bytes>::default());
-        let request = request.map_err(|error| TransportError::Request(error).into_engine_error(action))?;
-        let response = self.transport.send(request).await.map_err(|error| error.into_engine_error(action))?;
-        match Limited::new(checked(action, response).await?, MAX_ANSWER).collect().await {
-            Ok(body) => Ok(Some(body.to_bytes())),
-            Err(error) if error.is::<LengthLimitError>() => Ok(None),
-            Err(source) => Err(EngineError::Broken { action: action.to_owned(), source }),
+        let mut attempts = LIST_ATTEMPTS;
+        loop {
+            let images = self.docker.list_images(Some(options.clone())).await;
+            match images.map_err(|error| self.failed(action.to_owned(), error)) {
+                Err(error) if error.is_not_found() && attempts > 1 => {
+                    attempts -= 1;
+                    tokio::time::sleep(LIST_PAUSE).await;
+                }
+                images => return Ok(images?.into_iter().map(Image::from).collect()),
+            }
         }
     }
+
+    /// What an inspection says; `None` if it is larger than any ledger makes it.
+    ///
+    /// Not through bollard: it reads an answer of any size, and none of an image that is being removed.
+    async fn inspect_bounded(&self, action: &str, name: &str) -> Result<Option<RawImage>, EngineError> {
+        let answer = async {
+            let request = Request::get(format!("/images/{name}/json")).body(Full::<Bytes>::default());
+            let request = request.map_err(|error| TransportError::Request(error).into_engine_error(action))?;
+            let response = self.transport.send(request).await.map_err(|error| error.into_engine_error(action))?;
+            let body = match Limited::new(checked(action, response).await?, MAX_ANSWER).collect().await {
+                Ok(body) => body.to_bytes(),
+                Err(error) if error.is::<LengthLimitError>() => return Ok(None),
+                Err(source) => return Err(EngineError::Broken { action: action.to_owned(), source }),
+            };
+            let image = serde_json::from_slice(&body);
+            image
+                .map(Some)
+                .map_err(|source| EngineError::Malformed { action: action.to_owned(), source: source.into() })
+        };
+        tokio::time::timeout(ANSWER_TIMEOUT, answer).await.unwrap_or_else(|_| {
+            let address = self.transport.address.to_string();
+            Err(EngineError::NotAnswering { action: action.to_owned(), address, after: ANSWER_TIMEOUT })
+        })
+    }
+}
+
+/// Whether the engine knows no such name, in contrast to not finding what the name leads to.
+fn is_absent(error: &EngineError) -> bool {
+    matches!(error, EngineError::Refused { status: 404, message, .. } if message.contains("No such image"))
 }
 
 /// One line of the answer to a load.
@@ -211,6 +252,18 @@ struct RawImage {
     id: String,
     author: Option<String>,
     config: Option<RawConfig>,
+    repo_tags: Option<Vec<String>>,
+}
+
+impl From<RawImage> for FoundLedger {
+    fn from(image: RawImage) -> Self {
+        let is_ours = image.config.and_then(|config| config.labels).is_some_and(|labels| labels.contains_key(LABEL));
+        let content = match image.author.filter(|_| is_ours) {
+            Some(document) => LedgerContent::Document(document),
+            None => LedgerContent::Foreign,
+        };
+        Self { id: Some(image.id), content }
+    }
 }
 
 #[derive(Deserialize)]

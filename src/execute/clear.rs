@@ -12,7 +12,9 @@ use crate::error::chain;
 use crate::image::ImageReference;
 use crate::outcome::build::EngineFacts;
 use crate::outcome::clear::{ClearOutcome, Fate, ItemOutcome, Place};
-use crate::plan::clear::{self, ClearPlan, ClearRequest, ImageAction, PlannedBuilder, PlannedImage, RecordSum};
+use crate::plan::clear::{
+    self, CacheKind, ClearPlan, ClearRequest, ImageAction, PlannedBuilder, PlannedImage, RecordSum,
+};
 use crate::survey::clear::ClearSurvey;
 
 /// A record that is freed may free the one that it was made from, so one prune is not always enough.
@@ -106,7 +108,7 @@ where
         let mut proof = proof.unwrap_or_default();
         // Also after a clear that was cut short: what is gone is gone, and the next build of it has to know.
         let (repositories, time) = if cancelled {
-            (self.plan.tombstones.intersection(&removed(&items)).cloned().collect(), HURRY)
+            (self.plan.tombstones.intersection(&removed(&self.plan.images, &items)).cloned().collect(), HURRY)
         } else {
             (self.plan.tombstones.clone(), ANY_TIME)
         };
@@ -142,7 +144,7 @@ where
     async fn prove(&self) -> Proof {
         match self.survey_again().await {
             Ok(after) => {
-                let left = clear::plan(self.request, &after).left();
+                let left = clear::plan_again(self.request, self.plan, &after).left();
                 Proof {
                     freed_bytes: after.freed_since(self.survey),
                     verified: left.is_empty(),
@@ -191,10 +193,14 @@ struct Proof {
     warnings: Vec<String>,
 }
 
-/// Repositories of which an image is gone.
-fn removed(items: &[ItemOutcome]) -> BTreeSet<String> {
-    let gone = items.iter().filter(|item| item.place == Place::Images && item.fate == Fate::Removed);
-    gone.filter_map(|item| item.name.parse::<ImageReference>().ok()).map(|image| image.repository()).collect()
+/// Repositories of which an image, a stage image or a ledger is gone. The items of images are in the order of the plan.
+fn removed(images: &[PlannedImage], items: &[ItemOutcome]) -> BTreeSet<String> {
+    let gone = images.iter().zip(items).filter(|(_, item)| item.fate == Fate::Removed);
+    gone.filter_map(|(image, _)| match &image.cache {
+        Some(cache) => cache.repository.clone(),
+        None => image.name.parse::<ImageReference>().ok().map(|name| name.repository()),
+    })
+    .collect()
 }
 
 /// Prunes until nothing is left, or nothing more goes.
@@ -243,8 +249,13 @@ fn image_item(image: &PlannedImage, fate: Fate) -> ItemOutcome {
         ImageAction::Remove | ImageAction::Untag { .. } => fate,
     };
     ItemOutcome {
-        place: Place::Images,
+        place: match image.cache.as_ref().map(|cache| cache.kind) {
+            None => Place::Images,
+            Some(CacheKind::Stage | CacheKind::Capture) => Place::Stages,
+            Some(CacheKind::Ledger) => Place::Ledgers,
+        },
         name: image.name.clone(),
+        of: image.cache.as_ref().map(|cache| cache.of.clone()).filter(|of| !of.is_empty()),
         id: Some(image.id.clone()),
         bytes: image.bytes,
         count: 1,
@@ -254,7 +265,7 @@ fn image_item(image: &PlannedImage, fate: Fate) -> ItemOutcome {
 
 fn builder_item(sum: RecordSum, fate: Fate) -> ItemOutcome {
     let name = "builder cache".to_owned();
-    ItemOutcome { place: Place::Builder, name, id: None, bytes: sum.bytes, count: sum.count, fate }
+    ItemOutcome { place: Place::Builder, name, of: None, id: None, bytes: sum.bytes, count: sum.count, fate }
 }
 
 fn in_use_item(sum: RecordSum) -> Option<ItemOutcome> {

@@ -74,6 +74,21 @@ impl Pattern {
         matches!(self.kind, Kind::Reference { .. })
     }
 
+    /// Whether it names images of this reference's repository, some or all.
+    pub fn names_repository_of(&self, reference: &ImageReference) -> bool {
+        match &self.kind {
+            Kind::Reference { repository, .. } | Kind::Digest { repository, .. } => {
+                names_repository(repository, reference)
+            }
+            Kind::Id(_) | Kind::Label { .. } | Kind::OlderThan(_) => false,
+        }
+    }
+
+    /// Whether it names every image of this reference's repository.
+    pub fn names_all_of(&self, reference: &ImageReference) -> bool {
+        matches!(&self.kind, Kind::Reference { repository, tag: None } if names_repository(repository, reference))
+    }
+
     /// Whether it names this image, under this name of it.
     pub fn matches(&self, image: &Candidate<'_>, now: DateTime<Utc>) -> bool {
         let reference = image.name;

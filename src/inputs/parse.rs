@@ -104,7 +104,9 @@ fn clear(reader: &mut Reader<'_>) -> ClearInputs {
     };
     // A pattern that is wrong was meant to name something.
     let names_none = inputs.images.is_empty() && !reader.has_failed(&table::IMAGES);
-    if inputs.scope.images && names_none && inputs.source == ClearSource::Unknown {
+    // In a job the ledgers of its repository say which images are meant; a machine has no such bounds.
+    let has_repository = reader.raw.environment().non_empty("GITHUB_REPOSITORY").is_some();
+    if inputs.scope.images && names_none && inputs.source == ClearSource::Unknown && !has_repository {
         reader.fail(&table::SCOPE, Problem::NothingToClear);
     }
     inputs

@@ -44,7 +44,7 @@ pub enum ClearSource {
     },
     /// The images of these names.
     Tags(Vec<ImageReference>),
-    /// Nothing says.
+    /// Nothing says; in a job the ledgers of its repository do.
     Unknown,
 }
 

@@ -299,6 +299,14 @@ fn reads_a_clear() {
     assert_eq!(texts(&inputs.keep), ["app:stable"]);
     assert_eq!((inputs.dry_run, inputs.scope), (true, ClearScope { images: true, builder: true }));
     assert_eq!(inputs.source, ClearSource::Unknown);
+    // In a job nothing has to say which images are meant: its repository's ledgers do.
+    let job = [("GITHUB_WORKSPACE", "/w"), ("GITHUB_REPOSITORY", "org/repo")];
+    match parse(&raw(&[("mode", "clear")], &job)) {
+        Ok((Inputs::Clear(inputs), _)) => {
+            assert_eq!((inputs.source, inputs.scope.images), (ClearSource::Unknown, true));
+        }
+        other => panic!("{other:?}"),
+    }
     assert_eq!(clear(&[("tags", "app")]).source, ClearSource::Tags(vec!["app:latest".parse().unwrap()]));
     assert_eq!(clear(&[("scope", "builder")]).scope, ClearScope { images: false, builder: true });
     assert_eq!(

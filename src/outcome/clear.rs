@@ -32,6 +32,8 @@ pub struct ItemOutcome {
     pub place: Place,
     /// Its name for a person: an image reference, or the records of the builder.
     pub name: String,
+    /// What it is of, as a phrase, if the name does not tell: `build of app, refs/heads/main`.
+    pub of: Option<String>,
     /// The engine's id, if it has one.
     pub id: Option<String>,
     /// Bytes that it takes, in the engine's own figures.
@@ -45,8 +47,12 @@ pub struct ItemOutcome {
 /// The kinds of places that a clear looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
-    /// Images of the engine.
+    /// Images of the engine, but for those that the image cache made.
     Images,
+    /// Stage images of the image cache.
+    Stages,
+    /// Ledgers of the image cache.
+    Ledgers,
     /// The engine's builder cache.
     Builder,
 }

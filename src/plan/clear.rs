@@ -2,10 +2,12 @@
 //!
 //! A pure function of what is asked and what exists. When in doubt an image stays.
 
+mod label;
 mod print;
+mod protection;
+mod targets;
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use chrono::{DateTime, Utc};
 
@@ -16,6 +18,12 @@ use crate::image::pattern::{Candidate, Pattern};
 use crate::inputs::ClearScope;
 use crate::survey::clear::ClearSurvey;
 
+pub use label::{CacheKind, LabelError};
+pub use protection::KeepReason;
+use protection::child_that_stays;
+pub use targets::Remembered;
+use targets::{CacheImage, Targets};
+
 /// What a clear is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClearRequest {
@@ -23,7 +31,10 @@ pub struct ClearRequest {
     /// selects, the project's own images are.
     pub images: Vec<Pattern>,
     /// The project's own images.
-    pub project: Vec<ImageReference>,
+    pub project: ProjectImages,
+    /// `GITHUB_REPOSITORY`: whose ledgers and stage images go with their images. `None` at a terminal, where those go that
+    /// were written at one.
+    pub repository: Option<String>,
     /// The input `keep`: what one of these matches stays.
     pub keep: Vec<Pattern>,
     /// The input `scope`.
@@ -32,7 +43,17 @@ pub struct ClearRequest {
     pub now: DateTime<Utc>,
 }
 
-/// What a clear will do. [`fmt::Display`] is the text of a dry run.
+/// The images that a clear is about if nothing else names any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProjectImages {
+    /// Those of the Compose file or the tags.
+    Named(Vec<ImageReference>),
+    /// There is neither: the images whose ids this repository's ledgers hold, under their names in the ledger's
+    /// repository. It needs no checkout.
+    OfLedgers,
+}
+
+/// What a clear will do. [`std::fmt::Display`] is the text of a dry run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClearPlan {
     /// Every image that the request names, by each of its names, in the order in which to take them.
@@ -43,6 +64,8 @@ pub struct ClearPlan {
     pub builder: Option<PlannedBuilder>,
     /// Repositories whose next build shall know that they were cleared.
     pub tombstones: BTreeSet<String>,
+    /// What the ledgers said that go, for the plan that proves it.
+    pub remembered: Remembered,
 }
 
 /// An image under one of its names.
@@ -56,6 +79,19 @@ pub struct PlannedImage {
     pub bytes: u64,
     /// What to do.
     pub action: ImageAction,
+    /// Set if it is one of the image cache's own.
+    pub cache: Option<PlannedCache>,
+}
+
+/// An image that the image cache made for itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedCache {
+    /// What it is.
+    pub kind: CacheKind,
+    /// The repository that it is for, if it says one.
+    pub repository: Option<String>,
+    /// What it is of, as a phrase: `build of app, refs/heads/main`; empty if that is not known.
+    pub of: String,
 }
 
 /// What to do with an image under one of its names.
@@ -70,29 +106,6 @@ pub enum ImageAction {
     },
     /// Leave it alone.
     Keep(KeepReason),
-}
-
-/// Why an image stays that the request names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeepReason {
-    /// This program runs from it.
-    OwnImage,
-    /// The runner built it for an action of this job.
-    OtherAction,
-    /// Containers, running or stopped, are made from it.
-    UsedBy {
-        /// The name of the first.
-        container: String,
-        /// How many more.
-        others: usize,
-    },
-    /// An image that stays was made from it.
-    ParentOf {
-        /// That image.
-        image: String,
-    },
-    /// A pattern of `keep` matches.
-    Pattern(String),
 }
 
 /// What to do with the builder's cache.
@@ -125,17 +138,6 @@ impl PlannedBuilder {
     }
 }
 
-impl KeepReason {
-    /// Whether the image could still serve as a cache, so that the clear is not complete. What the request itself or the
-    /// job excludes does not count.
-    fn leaves_cache(&self) -> bool {
-        match self {
-            Self::UsedBy { .. } | Self::ParentOf { .. } => true,
-            Self::OwnImage | Self::OtherAction | Self::Pattern(_) => false,
-        }
-    }
-}
-
 impl ClearPlan {
     /// Whether nothing would be removed.
     pub fn is_empty(&self) -> bool {
@@ -147,8 +149,12 @@ impl ClearPlan {
     /// that the clear is proven.
     pub fn left(&self) -> Vec<String> {
         let images = self.images.iter().filter_map(|image| match &image.action {
-            ImageAction::Remove | ImageAction::Untag { .. } => Some(format!("image {} is still there", image.name)),
-            ImageAction::Keep(reason) => reason.leaves_cache().then(|| format!("image {} stays: {reason}", image.name)),
+            ImageAction::Remove | ImageAction::Untag { .. } => {
+                Some(format!("{} {} is still there", image.noun(), image.name))
+            }
+            ImageAction::Keep(reason) => {
+                reason.leaves_cache().then(|| format!("{} {} stays: {reason}", image.noun(), image.name))
+            }
         });
         let builder = self.builder.iter().flat_map(|builder| {
             let counted = |sum: RecordSum, what: &str| (sum.count > 0).then(|| format!("{sum} {what}"));
@@ -160,16 +166,27 @@ impl ClearPlan {
 
 /// Decides what a clear does.
 pub fn plan(request: &ClearRequest, survey: &ClearSurvey) -> ClearPlan {
-    let mut images: Vec<PlannedImage> = if request.scope.images {
-        survey.images.iter().flat_map(|image| plan_image(request, survey, image)).collect()
-    } else {
-        Vec::new()
-    };
-    // Images without names come last: the engine removes none while another was made from it.
-    images.sort_by(|a, b| (a.name == a.id, &a.name).cmp(&(b.name == b.id, &b.name)));
+    plan_knowing(request, survey, &Remembered::default())
+}
+
+/// The plan that one would make after a clear, still knowing what the ledgers said that went with it. Empty means that
+/// nothing is left.
+pub fn plan_again(request: &ClearRequest, first: &ClearPlan, survey: &ClearSurvey) -> ClearPlan {
+    plan_knowing(request, survey, &first.remembered)
+}
+
+fn plan_knowing(request: &ClearRequest, survey: &ClearSurvey, before: &Remembered) -> ClearPlan {
+    let (mut images, mut remembered) = (Vec::new(), Remembered::default());
+    if request.scope.images {
+        let targets = Targets::new(request, survey, before);
+        images.extend(survey.images.iter().flat_map(|image| plan_image(&targets, survey, image)));
+        remembered = targets.going;
+    }
+    images.sort_by(|a, b| a.order().cmp(&b.order()));
     let by_name_only = request.keep.iter().all(Pattern::is_by_name);
     ClearPlan {
-        tombstones: tombstones(request, &images),
+        tombstones: remembered.repositories.clone(),
+        remembered,
         images,
         // A parent has no name and is not in the survey: where `keep` could mean it all the same, it stays.
         parents: if by_name_only { Parents::Remove } else { Parents::Keep },
@@ -177,47 +194,76 @@ pub fn plan(request: &ClearRequest, survey: &ClearSurvey) -> ClearPlan {
     }
 }
 
-fn plan_image(request: &ClearRequest, survey: &ClearSurvey, image: &Image) -> Vec<PlannedImage> {
+fn plan_image(targets: &Targets<'_>, survey: &ClearSurvey, image: &Image) -> Vec<PlannedImage> {
     let names = names_of(image);
-    if names.iter().any(|name| name.reference.as_ref().is_some_and(ImageReference::is_reserved)) {
-        return Vec::new();
-    }
-    let protection = protection(survey, image);
-    let decide = |name: Option<&Name>| -> Option<Result<(), KeepReason>> {
-        if !request.selects(image, name) {
-            return None;
-        }
-        let kept = || request.keep.iter().find(|pattern| pattern.matches(&candidate(image, name), request.now));
-        Some(match protection.clone().or_else(|| kept().map(|pattern| KeepReason::Pattern(pattern.to_string()))) {
-            Some(reason) => Err(reason),
-            None => Ok(()),
-        })
+    let planned = |name: &str, bytes, action, cache| PlannedImage {
+        name: name.to_owned(),
+        id: image.id.clone(),
+        bytes,
+        action,
+        cache,
     };
-    let planned =
-        |name: &str, bytes, action| PlannedImage { name: name.to_owned(), id: image.id.clone(), bytes, action };
     let unique = image.size.saturating_sub(image.shared_size.unwrap_or(0));
     if names.is_empty() {
-        let action = match decide(None) {
+        let action = match targets.decide(image, None) {
             None => return Vec::new(),
             Some(Err(reason)) => ImageAction::Keep(reason),
             Some(Ok(())) => child_that_stays(survey, image).map_or(ImageAction::Remove, ImageAction::Keep),
         };
-        return vec![planned(&image.id, unique, action)];
+        return vec![planned(&image.id, unique, action, None)];
     }
-    let decisions: Vec<_> = names.iter().map(|name| (name, decide(Some(name)))).collect();
+    let decisions: Vec<_> = names.iter().map(|name| (name, targets.decide(image, Some(name)))).collect();
     let remains = decisions.iter().find(|(_, decision)| *decision != Some(Ok(()))).map(|(name, _)| name.text.clone());
     let mut bytes = unique;
     decisions
         .into_iter()
         .filter_map(|(name, decision)| {
-            Some(match (decision?, &remains) {
-                (Err(reason), _) => planned(&name.text, unique, ImageAction::Keep(reason)),
-                (Ok(()), Some(remains)) => planned(&name.text, 0, ImageAction::Untag { remains: remains.clone() }),
+            let (bytes, action) = match (decision?, &remains) {
+                (Err(reason), _) => (unique, ImageAction::Keep(reason)),
+                (Ok(()), Some(remains)) => (0, ImageAction::Untag { remains: remains.clone() }),
                 // All its names go, and the image goes once.
-                (Ok(()), None) => planned(&name.text, std::mem::take(&mut bytes), ImageAction::Remove),
-            })
+                (Ok(()), None) => (std::mem::take(&mut bytes), ImageAction::Remove),
+            };
+            Some(planned(&name.text, bytes, action, targets.cache(image, Some(name)).map(PlannedCache::of)))
         })
         .collect()
+}
+
+impl PlannedImage {
+    /// What it is, in a word or two.
+    fn noun(&self) -> &'static str {
+        match self.cache.as_ref().map(|cache| cache.kind) {
+            None => "image",
+            Some(CacheKind::Stage | CacheKind::Capture) => "stage image",
+            Some(CacheKind::Ledger) => "ledger",
+        }
+    }
+
+    /// The order of removal: the engine removes none without a name while another was made from it, and the ledgers are
+    /// last, because they tell what there is to clear if this clear is cut short.
+    fn order(&self) -> (Option<CacheKind>, bool, &str) {
+        (self.cache.as_ref().map(|cache| cache.kind), self.name == self.id, &self.name)
+    }
+}
+
+impl PlannedCache {
+    fn of(image: &CacheImage<'_>) -> Self {
+        let label = image.label.as_ref().ok();
+        Self {
+            kind: image.kind,
+            repository: label.and_then(|label| label.image_repository.clone()),
+            of: label.map(ToString::to_string).unwrap_or_default(),
+        }
+    }
+}
+
+impl ProjectImages {
+    fn named(&self) -> &[ImageReference] {
+        match self {
+            Self::Named(images) => images,
+            Self::OfLedgers => &[],
+        }
+    }
 }
 
 impl ClearRequest {
@@ -229,7 +275,8 @@ impl ClearRequest {
         let candidate = candidate(image, name);
         let (restrictions, selectors): (Vec<_>, Vec<_>) = self.images.iter().partition(|p| p.is_restriction());
         let selected = if selectors.is_empty() {
-            name.and_then(|name| name.reference.as_ref()).is_some_and(|reference| self.project.contains(reference))
+            name.and_then(|name| name.reference.as_ref())
+                .is_some_and(|reference| self.project.named().contains(reference))
         } else {
             selectors.iter().any(|pattern| pattern.matches(&candidate, self.now))
         };
@@ -271,69 +318,6 @@ fn names_of(image: &Image) -> Vec<Name> {
     names
 }
 
-/// Why an image must not go, whatever the request says.
-fn protection(survey: &ClearSurvey, image: &Image) -> Option<KeepReason> {
-    if survey.own.as_ref().is_some_and(|own| own.image_id == image.id || is_named(image, &own.image)) {
-        return Some(KeepReason::OwnImage);
-    }
-    let mut users = survey
-        .containers
-        .iter()
-        .filter(|container| container.image_id == image.id || is_named(image, &container.image));
-    if let Some(first) = users.next() {
-        return Some(KeepReason::UsedBy { container: first.name.clone(), others: users.count() });
-    }
-    image.tags.iter().any(|tag| is_runner_built(tag)).then_some(KeepReason::OtherAction)
-}
-
-/// Whether a container's word for its image means this one, by name or by (a beginning of) its id.
-fn is_named(image: &Image, word: &str) -> bool {
-    let id = image.id.strip_prefix("sha256:").unwrap_or(&image.id);
-    let short = word.strip_prefix("sha256:").unwrap_or(word);
-    if short.len() >= 12 && id.starts_with(short) {
-        return true;
-    }
-    let reference = word.parse::<ImageReference>().ok();
-    image
-        .tags
-        .iter()
-        .chain(&image.digests)
-        .any(|name| name == word || reference.is_some() && name.parse().ok() == reference)
-}
-
-/// The runner names the images that it builds `<6 hexadecimal digits>:<guid>` (actions/runner, `DockerUtil.cs`).
-fn is_runner_built(tag: &str) -> bool {
-    let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    tag.split_once(':').is_some_and(|(name, tag)| name.len() == 6 && is_hex(name) && tag.len() == 32 && is_hex(tag))
-}
-
-/// The engine removes no image by its id while others were made from it by the classic builder.
-fn child_that_stays(survey: &ClearSurvey, image: &Image) -> Option<KeepReason> {
-    let child = survey.images.iter().find(|child| child.parent.as_ref() == Some(&image.id))?;
-    Some(KeepReason::ParentOf { image: child.tags.first().unwrap_or(&child.id).clone() })
-}
-
-/// The repositories to mark: those that lose an image or would, and the project's own that the request covers, because
-/// their cache may lie in the builder or in a registry where no image shows it.
-fn tombstones(request: &ClearRequest, images: &[PlannedImage]) -> BTreeSet<String> {
-    if !request.scope.images {
-        return BTreeSet::new();
-    }
-    let cleared = images.iter().filter(|image| match &image.action {
-        ImageAction::Remove | ImageAction::Untag { .. } => true,
-        ImageAction::Keep(reason) => reason.leaves_cache(),
-    });
-    let repositories =
-        cleared.filter_map(|image| image.name.parse::<ImageReference>().ok().filter(|_| image.name != image.id));
-    let by_age = request.images.iter().any(Pattern::is_restriction);
-    let own = request.project.iter().filter(|reference| !by_age && request.covers(reference));
-    repositories
-        .chain(own.cloned())
-        .filter(|reference| !reference.is_reserved())
-        .map(|reference| reference.repository())
-        .collect()
-}
-
 impl ClearRequest {
     /// Whether the request would clear an image of this name, if there were one.
     fn covers(&self, reference: &ImageReference) -> bool {
@@ -350,19 +334,6 @@ impl ClearRequest {
         let name = Name { text: reference.to_string(), reference: Some(reference.clone()) };
         self.selects(&nothing, Some(&name))
             && !self.keep.iter().any(|pattern| pattern.matches(&candidate(&nothing, Some(&name)), self.now))
-    }
-}
-
-impl fmt::Display for KeepReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OwnImage => write!(f, "this action runs from it"),
-            Self::OtherAction => write!(f, "the runner built it for an action of this job"),
-            Self::UsedBy { container, others: 0 } => write!(f, "used by container {container}"),
-            Self::UsedBy { container, others } => write!(f, "used by container {container} and {others} more"),
-            Self::ParentOf { image } => write!(f, "image {image} was made from it"),
-            Self::Pattern(pattern) => write!(f, "keep: {pattern}"),
-        }
     }
 }
 

@@ -34,8 +34,12 @@ impl ClearTally {
 /// Items that met the same fate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Share {
-    /// Images; several names of one image are one.
+    /// Images, but for those of the image cache; several names of one image are one.
     pub(super) images: usize,
+    /// Stage images of the image cache.
+    pub(super) stages: usize,
+    /// Ledgers of the image cache.
+    pub(super) ledgers: usize,
     /// Records of the builder.
     pub(super) records: u64,
     /// The bytes of all of them, in the engine's figures. Images share layers: it may be more than what is on disk.
@@ -47,12 +51,16 @@ impl Share {
         let mut seen = BTreeSet::new();
         items.fold(Self::default(), |mut share, item| {
             let counted = match item.place {
-                Place::Images => seen.insert(item.id.as_deref().unwrap_or(&item.name)),
+                Place::Images | Place::Stages | Place::Ledgers => {
+                    seen.insert((item.place, item.id.as_deref().unwrap_or(&item.name)))
+                }
                 Place::Builder => true,
             };
             if counted {
                 match item.place {
                     Place::Images => share.images += 1,
+                    Place::Stages => share.stages += 1,
+                    Place::Ledgers => share.ledgers += 1,
                     Place::Builder => share.records = share.records.saturating_add(item.count),
                 }
                 share.bytes = share.bytes.saturating_add(item.bytes);
@@ -63,18 +71,27 @@ impl Share {
 
     /// Whether there is nothing in it.
     pub(super) fn is_empty(&self) -> bool {
-        self.images == 0 && self.records == 0
+        self.all_images() == 0 && self.records == 0
     }
 
-    /// `3 images and 48 builder records`, or nothing.
+    /// The images as the engine counts them: also those that the image cache made.
+    pub(super) fn all_images(&self) -> usize {
+        self.images.saturating_add(self.stages).saturating_add(self.ledgers)
+    }
+
+    /// `3 images, 1 ledger and 48 builder records`, or nothing.
     pub(super) fn words(&self) -> Option<String> {
         let records = usize::try_from(self.records).unwrap_or(usize::MAX);
-        let images = (self.images > 0).then(|| units::count(self.images, "image"));
-        let records = (records > 0).then(|| units::count(records, "builder record"));
-        match (images, records) {
-            (Some(images), Some(records)) => Some(format!("{images} and {records}")),
-            (images, records) => images.or(records),
-        }
+        let counts = [
+            (self.images, "image"),
+            (self.stages, "stage image"),
+            (self.ledgers, "ledger"),
+            (records, "builder record"),
+        ];
+        let mut words: Vec<String> =
+            counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, noun)| units::count(count, noun)).collect();
+        let last = words.pop()?;
+        Some(if words.is_empty() { last } else { format!("{} and {last}", words.join(", ")) })
     }
 }
 
@@ -89,13 +106,14 @@ mod tests {
         let name = |name: &str| ItemOutcome {
             place: Place::Images,
             name: name.to_owned(),
+            of: None,
             id: Some("sha256:1".to_owned()),
             bytes: 10,
             count: 1,
             fate: Fate::Removed,
         };
         let items = [name("app:1"), name("app:2")];
-        assert_eq!(Share::of(items.iter()), Share { images: 1, records: 0, bytes: 10 });
+        assert_eq!(Share::of(items.iter()), Share { images: 1, bytes: 10, ..Share::default() });
     }
 
     #[test]
@@ -104,7 +122,7 @@ mod tests {
         let words = [&tally.removed, &tally.would_remove, &tally.kept, &tally.failed].map(Share::words);
         assert_eq!(
             words.map(Option::unwrap_or_default),
-            ["2 images and 46 builder records", "", "1 image", "1 image and 2 builder records"]
+            ["2 images and 46 builder records", "", "1 image", "1 stage image and 2 builder records"]
         );
     }
 }

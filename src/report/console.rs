@@ -120,6 +120,10 @@ fn freshness(image: &ImageOutcome, mark: &ClearMark) -> String {
 fn label(item: &ItemOutcome) -> String {
     match item.place {
         Place::Images => name(&item.name),
+        Place::Stages | Place::Ledgers => {
+            let of = item.of.as_deref().map(|of| format!(" ({})", name(of))).unwrap_or_default();
+            format!("{}{of}", name(&item.name))
+        }
         Place::Builder => {
             let count = usize::try_from(item.count).unwrap_or(usize::MAX);
             format!("{} ({})", name(&item.name), units::count(count, "record"))
@@ -231,16 +235,16 @@ mod tests {
     #[test]
     fn of_a_clear() {
         insta::assert_snapshot!(clear(&fixtures::cleared_in_part()).join("\n"), @r"
-        WHAT                                   SIZE (MB)  RESULT
-        watchparty-backend:latest                  201.4  removed
-        watchparty-frontend:latest                  52.8  removed
-        watchparty-cache/stage:frontend-build      389.0  failed: conflict: unable to delete 5d1f (must be forced) - image is referenced in multiple repositories
-        watchparty-db:latest                       448.0  kept: used by container watchparty-db-1
-        builder cache (46 records)                 158.0  removed
-        builder cache (2 records)                  502.0  failed: in use by another build
+        WHAT                                                                         SIZE (MB)  RESULT
+        watchparty-backend:latest                                                        201.4  removed
+        watchparty-frontend:latest                                                        52.8  removed
+        watchparty-cache/stage:5f1d (build of watchparty-frontend, refs/heads/main)      389.0  failed: conflict: unable to delete 5d1f (must be forced) - image is referenced in multiple repositories
+        watchparty-db:latest                                                             448.0  kept: used by container watchparty-db-1
+        builder cache (46 records)                                                       158.0  removed
+        builder cache (2 records)                                                        502.0  failed: in use by another build
         warning: the builder answered the prune after 60 s
 
-        Cleared in part: 1 image and 2 builder records could not be removed
+        Cleared in part: 1 stage image and 2 builder records could not be removed
         ");
     }
 

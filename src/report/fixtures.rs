@@ -326,11 +326,11 @@ fn clear(items: Vec<ItemOutcome>, freed_bytes: u64) -> ClearOutcome {
 }
 
 fn found(name: &str, bytes: u64, fate: Fate) -> ItemOutcome {
-    ItemOutcome { place: Place::Images, name: name.into(), id: Some(id(name)), bytes, count: 1, fate }
+    ItemOutcome { place: Place::Images, name: name.into(), of: None, id: Some(id(name)), bytes, count: 1, fate }
 }
 
 fn records(count: u64, bytes: u64, fate: Fate) -> ItemOutcome {
-    ItemOutcome { place: Place::Builder, name: "builder cache".into(), id: None, bytes, count, fate }
+    ItemOutcome { place: Place::Builder, name: "builder cache".into(), of: None, id: None, bytes, count, fate }
 }
 
 /// Everything went, but for an image that a container runs.
@@ -340,7 +340,11 @@ pub(crate) fn cleared() -> ClearOutcome {
         vec![
             found("watchparty-backend:latest", 201_400_000, Fate::Removed),
             found("watchparty-frontend:latest", 52_800_000, Fate::Removed),
-            found("watchparty-cache/stage:frontend-build", 389_000_000, Fate::Removed),
+            ItemOutcome {
+                place: Place::Stages,
+                of: Some("build of watchparty-frontend, refs/heads/main".into()),
+                ..found("watchparty-cache/stage:5f1d", 389_000_000, Fate::Removed)
+            },
             found("watchparty-db:latest", 448_000_000, kept),
             records(48, 660_000_000, Fate::Removed),
         ],

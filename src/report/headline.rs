@@ -144,15 +144,15 @@ mod tests {
     fn of_clears() {
         let nothing = ClearOutcome { items: vec![], freed_bytes: 0, ..fixtures::cleared() };
         for (outcome, sentence) in [
-            (fixtures::cleared(), "Cleared 3 images and 48 builder records, 1.23 GB freed, verified"),
-            (fixtures::dry_run(), "Dry run: would remove 3 images and 48 builder records (1.30 GB)"),
-            (fixtures::cleared_in_part(), "Cleared in part: 1 image and 2 builder records could not be removed"),
+            (fixtures::cleared(), "Cleared 2 images, 1 stage image and 48 builder records, 1.23 GB freed, verified"),
+            (fixtures::dry_run(), "Dry run: would remove 2 images, 1 stage image and 48 builder records (1.30 GB)"),
+            (fixtures::cleared_in_part(), "Cleared in part: 1 stage image and 2 builder records could not be removed"),
             (nothing.clone(), "Nothing to clear: verified, nothing was there"),
             (ClearOutcome { dry_run: true, verified: None, ..nothing.clone() }, "Dry run: there is nothing to remove"),
             (ClearOutcome { verified: Some(false), ..nothing }, "Cleared in part: something was left, or came back"),
             (
                 ClearOutcome { cancelled: true, verified: None, ..fixtures::cleared() },
-                "Clear cancelled after 4.8 s, removed 3 images and 48 builder records, 1.23 GB freed",
+                "Clear cancelled after 4.8 s, removed 2 images, 1 stage image and 48 builder records, 1.23 GB freed",
             ),
         ] {
             assert_eq!(of_clear(&outcome), sentence);

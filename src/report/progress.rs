@@ -267,7 +267,7 @@ mod tests {
     use crate::report::fixtures::at;
 
     fn started(number: u32, name: &str) -> Event {
-        Event::Started { number, name: name.into(), is_step: true, cached: false }
+        Event::Started { number, name: name.into(), executes: false }
     }
 
     fn log(number: u32, line: &str) -> Event {

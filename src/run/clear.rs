@@ -9,11 +9,10 @@ use crate::buildkit::{BuildKitError, Connection, usage};
 use crate::engine::Engine;
 use crate::error::chain;
 use crate::execute::clear::{BuilderCache, BuilderError, Clear, dry_run};
-use crate::image::ImageReference;
 use crate::inputs::{ClearInputs, ClearSource};
 use crate::outcome::build::EngineFacts;
 use crate::outcome::clear::{ClearOutcome, Fate, ItemOutcome};
-use crate::plan::clear::{ClearRequest, plan};
+use crate::plan::clear::{ClearRequest, ProjectImages, plan};
 use crate::project::compose::{LoadRequest, load};
 use crate::runner::{ExitCode, Signal};
 use crate::survey::clear::ClearSurvey;
@@ -100,16 +99,17 @@ async fn request(run: &Run, inputs: &ClearInputs, engine: Option<&Engine>) -> Re
     Ok(ClearRequest {
         images: inputs.images.clone(),
         project,
+        repository: run.context.repository.clone(),
         keep: inputs.keep.clone(),
         scope: inputs.scope,
         now: Utc::now(),
     })
 }
 
-async fn project_images(run: &Run, source: &ClearSource, engine: Option<&Engine>) -> Result<Vec<ImageReference>, Said> {
+async fn project_images(run: &Run, source: &ClearSource, engine: Option<&Engine>) -> Result<ProjectImages, Said> {
     let (files, services) = match source {
-        ClearSource::Unknown => return Ok(Vec::new()),
-        ClearSource::Tags(tags) => return Ok(tags.clone()),
+        ClearSource::Unknown => return Ok(ProjectImages::OfLedgers),
+        ClearSource::Tags(tags) => return Ok(ProjectImages::Named(tags.clone())),
         ClearSource::Compose { files, services } => (files, services),
     };
     let directory_name = run.directory_name(engine).await;
@@ -124,7 +124,7 @@ async fn project_images(run: &Run, source: &ClearSource, engine: Option<&Engine>
     match loaded {
         Ok(project) => {
             project.warnings.iter().for_each(|warning| run.console.warning(warning));
-            Ok(project.images)
+            Ok(ProjectImages::Named(project.images))
         }
         Err(errors) => {
             run.explain(&errors.to_string(), "");
@@ -147,7 +147,8 @@ async fn survey(engine: &Engine, connection: Option<&Connection>) -> Result<Clea
 }
 
 fn progress(item: &ItemOutcome) -> String {
-    let name = &item.name;
+    let of = item.of.as_deref().map(|of| format!(" ({of})")).unwrap_or_default();
+    let name = format!("{}{of}", item.name);
     match &item.fate {
         Fate::Removed => format!("removed {name}"),
         Fate::WouldRemove => format!("would remove {name}"),

@@ -104,8 +104,13 @@ impl Lookup<'_> {
                 Some(records)
             })
             .collect();
-        let cache =
-            ImageCache { offer: Offer::new(records), ledger: keys.into_iter().next(), complete, stages: false, unused };
+        let cache = ImageCache {
+            offer: Offer::new(&records),
+            ledger: keys.into_iter().next(),
+            complete,
+            stages: false,
+            unused,
+        };
         Found { previous, cache, elsewhere, sources }
     }
 

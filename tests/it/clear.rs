@@ -138,3 +138,193 @@ on_every_engine!(at_a_terminal_flags_have_the_inputs_names, |engine| {
     assert!(!cleared.stdout.contains("::"), "no workflow commands at a terminal: {}", cleared.stdout);
     assert!(!exists(engine, &it.tag));
 });
+
+/// Images of the image cache as they lie in an engine, made by hand: docker does not know that their names are reserved.
+struct Cache<'a> {
+    engine: &'a Engine,
+    /// `GITHUB_REPOSITORY`, of this test alone.
+    repository: String,
+    /// The images' repository.
+    app: String,
+    made: std::cell::RefCell<Vec<String>>,
+}
+
+impl<'a> Cache<'a> {
+    fn new(engine: &'a Engine) -> Self {
+        Self { engine, repository: unique("org/repo"), app: unique("app"), made: std::cell::RefCell::default() }
+    }
+
+    /// An image of the user's, with something of its own in it, under these names; gives its id.
+    fn image(&self, names: &[&str]) -> String {
+        let project = Project::new(&[]);
+        project.write("Dockerfile", format!("FROM busybox:1.36\nRUN echo {} > /it\n", unique("content")));
+        let path = project.path().display().to_string();
+        let id = docker(self.engine, &["build", "-q", &path]).trim().to_owned();
+        for name in names {
+            docker(self.engine, &["tag", &id, name]);
+        }
+        self.made.borrow_mut().extend(names.iter().map(ToString::to_string).chain([id.clone()]));
+        id
+    }
+
+    /// An image of the cache; gives its name.
+    fn cache(&self, kind: &str, label: Option<(&str, serde_json::Value)>) -> String {
+        let name = format!("watchparty-cache/{kind}:{}", unique("t"));
+        let project = Project::new(&[]);
+        // The end of a tar archive, and nothing before it.
+        let tar = project.write("empty.tar", [0; 1024]).display().to_string();
+        let change = label.map(|(key, json)| format!("LABEL {key}='{json}'")).unwrap_or_default();
+        let mut arguments = vec!["import"];
+        if !change.is_empty() {
+            arguments.extend(["--change", &change]);
+        }
+        docker(self.engine, &[arguments.as_slice(), &[&tar, &name]].concat());
+        self.made.borrow_mut().push(name.clone());
+        name
+    }
+
+    fn ledger(&self, repository: &str, app: Option<&str>, images: &[&str]) -> String {
+        let label = serde_json::json!({
+            "schema": 1, "class": "push", "repository": repository, "ref": "refs/heads/main", "imageRepository": app,
+            "identity": "key", "images": images, "stages": ["build"],
+        });
+        self.cache("ledger", Some(("watchparty-cache.ledger", label)))
+    }
+
+    fn stage(&self, repository: &str) -> String {
+        let label = serde_json::json!({
+            "schema": 1, "imageRepository": self.app, "identity": "key", "stage": "build", "class": "push",
+            "repository": repository, "ref": "refs/heads/main",
+        });
+        self.cache("stage", Some(("watchparty-cache.stage", label)))
+    }
+
+    fn clear(&self) -> Action {
+        let nowhere = std::env::temp_dir();
+        Action::new(self.engine, &nowhere)
+            .variable("GITHUB_REPOSITORY", &self.repository)
+            .input("mode", "clear")
+            .input("scope", "images")
+    }
+
+    /// Whether the engine has it, by name or id.
+    fn has(&self, image: &str) -> bool {
+        let all = docker(self.engine, &["images", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"]);
+        let tagged = if image.contains(':') { image.to_owned() } else { format!("{image}:latest") };
+        all.lines().any(|line| line.split(' ').any(|word| word == image || word == tagged))
+    }
+
+    #[track_caller]
+    fn gone(&self, images: &[&str]) {
+        images.iter().for_each(|image| assert!(!self.has(image), "{image} is still there"));
+    }
+
+    #[track_caller]
+    fn there(&self, images: &[&str]) {
+        images.iter().for_each(|image| assert!(self.has(image), "{image} is gone"));
+    }
+}
+
+impl Drop for Cache<'_> {
+    fn drop(&mut self) {
+        for image in self.made.borrow().iter().filter(|image| self.has(image)) {
+            docker(self.engine, &["image", "rm", "-f", image]);
+        }
+    }
+}
+
+on_every_engine!(ledgers_stage_images_and_predecessors_go_with_the_images, |engine| {
+    let it = Cache::new(engine);
+    let image = it.image(&[&it.app]);
+    let (predecessor, stranger) = (it.image(&[]), it.image(&[]));
+    let ledger = it.ledger(&it.repository, Some(&it.app), &[&image, &predecessor]);
+    let (stage, capture) = (it.stage(&it.repository), it.cache("capture", None));
+    let another = it.ledger("org/another", Some(&it.app), &[&image]);
+    let theirs = it.stage("org/another");
+    let of_another = it.ledger(&it.repository, Some("another-app"), &[&stranger]);
+    let newer = it.cache("ledger", Some(("watchparty-cache.ledger", serde_json::json!({"schema": 9}))));
+    let everything =
+        [it.app.as_str(), &predecessor, &stranger, &ledger, &stage, &capture, &another, &theirs, &of_another, &newer];
+
+    let dry = it.clear().input("tags", &it.app).input("dry-run", "true").run().expect_code(0);
+    it.there(&everything);
+    assert!(dry.stdout.contains(&format!("remove  {ledger} ({}, refs/heads/main)", it.app)), "{}", dry.stdout);
+    for (said, name) in [("stage image", &stage), ("ledger", &ledger)] {
+        assert!(dry.summary.contains(&format!("{said} `{name}`")), "{}", dry.summary);
+    }
+    assert!(dry.summary.contains("2 images, 1 stage image and 1 ledger"), "{}", dry.summary);
+
+    let cleared = it.clear().input("tags", &it.app).run().expect_code(0);
+    it.gone(&[&it.app, &image, &predecessor, &ledger, &stage]);
+    it.there(&[&stranger, &capture, &another, &theirs, &of_another, &newer]);
+    assert_eq!((cleared.output("verified"), cleared.output("images-removed")), ("true", "4"));
+    assert!(cleared.summary.contains("2 images, 1 stage image and 1 ledger"), "{}", cleared.summary);
+    for (name, why) in [(&newer, "its label has schema 9"), (&capture, "it has no label")] {
+        let line = cleared.summary.lines().find(|line| line.contains(name.as_str())).unwrap_or_default();
+        assert!(line.contains(why), "{}", cleared.summary);
+    }
+    for bystander in [&another, &theirs, &of_another] {
+        assert!(!cleared.summary.contains(bystander.as_str()), "{}", cleared.summary);
+    }
+});
+
+on_every_engine!(the_ledger_goes_also_where_a_container_holds_the_image_or_the_image_is_gone, |engine| {
+    let it = Cache::new(engine);
+    let (image, predecessor) = (it.image(&[&it.app]), it.image(&[]));
+    let ledger = it.ledger(&it.repository, Some(&it.app), &[&image, &predecessor]);
+    let stage = it.stage(&it.repository);
+    let (container, second) = (unique("container"), unique("container"));
+    docker(engine, &["create", "--name", &container, &it.app, "true"]);
+    docker(engine, &["create", "--name", &second, &predecessor, "true"]);
+    let held = it.clear().input("images", &it.app).run().expect_code(4);
+    it.there(&[&it.app, &predecessor]);
+    it.gone(&[&ledger, &stage]);
+    assert_eq!((held.output("verified"), held.output("images-removed")), ("false", "2"));
+    assert!(held.summary.contains(&container), "{}", held.summary);
+    // The second survey finds no ledger that names it, and knows it all the same.
+    let left = format!("not cleared: image {predecessor} stays: used by container {second}");
+    assert!(held.stdout.contains(&left), "{}", held.stdout);
+
+    docker(engine, &["rm", "-f", &container, &second]);
+    docker(engine, &["image", "rm", &it.app]);
+    let (ledger, stage) = (it.ledger(&it.repository, Some(&it.app), &[&image]), it.stage(&it.repository));
+    let orphaned = it.clear().input("images", &format!("{}:v[0-9]", it.app)).run().expect_code(0);
+    it.gone(&[&ledger, &stage]);
+    assert_eq!((orphaned.output("verified"), orphaned.output("images-removed")), ("true", "2"));
+    assert!(orphaned.stdout.contains(&format!("were cleared: {}", it.app)), "{}", orphaned.stdout);
+});
+
+on_every_engine!(without_a_checkout_the_ledgers_say_what_to_clear, |engine| {
+    let it = Cache::new(engine);
+    let (elsewhere, bystander) = (unique("elsewhere"), unique("bystander"));
+    let tagged = format!("{}:sha-1", it.app);
+    let image = it.image(&[&tagged]);
+    let shared = it.image(&[&it.app, &elsewhere]);
+    let theirs = it.image(&[&bystander]);
+    let ledger = it.ledger(&it.repository, Some(&it.app), &[&image, &shared]);
+    let another = it.ledger("org/another", Some(&bystander), &[&theirs]);
+    let stage = it.stage(&it.repository);
+
+    let cleared = it.clear().run().expect_code(0);
+    it.gone(&[&tagged, &image, &it.app, &ledger, &stage]);
+    it.there(&[&elsewhere, &bystander, &another]);
+    assert_eq!(cleared.output("verified"), "true");
+    assert!(cleared.stdout.contains(&format!("were cleared: {}\n", it.app)), "{}", cleared.stdout);
+    let again = it.clear().run().expect_code(0);
+    assert_eq!((again.output("verified"), again.output("images-removed")), ("true", "0"));
+
+    // A machine has no bounds as a repository has.
+    let refused = it.clear().variable("GITHUB_REPOSITORY", "").run().expect_code(2);
+    assert!(refused.stdout.contains("nothing says which"), "{}", refused.stdout);
+});
+
+on_every_engine!(keep_holds_for_images_of_the_cache_as_well, |engine| {
+    let it = Cache::new(engine);
+    it.image(&[&it.app]);
+    let (ledger, stage) = (it.ledger(&it.repository, Some(&it.app), &[]), it.stage(&it.repository));
+    let run = it.clear().input("images", &it.app).input("keep", "*/stage").run().expect_code(0);
+    it.gone(&[&it.app, &ledger]);
+    it.there(&[&stage]);
+    assert_eq!(run.output("verified"), "true");
+    assert!(run.summary.contains("keep: &#42;/stage"), "{}", run.summary);
+});

@@ -17,7 +17,7 @@ use watchparty_cache::engine::{
 use watchparty_cache::execute::clear::{BuilderCache, BuilderError, Clear, dry_run};
 use watchparty_cache::inputs::ClearScope;
 use watchparty_cache::outcome::clear::{ClearOutcome, Fate, Place};
-use watchparty_cache::plan::clear::{ClearRequest, plan};
+use watchparty_cache::plan::clear::{ClearRequest, ProjectImages, plan};
 use watchparty_cache::survey::clear::ClearSurvey;
 
 use crate::support::{Engine as TestEngine, docker, on_every_engine, unique};
@@ -255,7 +255,8 @@ async fn connection(engine: &Engine) -> Connection {
 fn request(images: &[&str], project: &[&str]) -> ClearRequest {
     ClearRequest {
         images: images.iter().map(|text| text.parse().unwrap()).collect(),
-        project: project.iter().map(|text| text.parse().unwrap()).collect(),
+        project: ProjectImages::Named(project.iter().map(|text| text.parse().unwrap()).collect()),
+        repository: None,
         keep: vec![],
         scope: ClearScope { images: true, builder: true },
         now: DateTime::from_timestamp(Utc::now().timestamp(), 0).unwrap(),

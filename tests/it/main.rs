@@ -17,8 +17,10 @@
 //! | `clear` | what a clear removes, keeps and proves |
 //! | `faults` | bad input, dead engines, signals |
 //! | `transport` | the ways to an engine's BuildKit, its going away |
+//! | `gateway` | configs of local images, cache records written to us and read from us |
 //! | `ssh` | keys and agents in builds |
 //! | `engine` | the engine API module on its own |
+//! | `ledger` | ledgers: written, read, replaced by several at once |
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -32,7 +34,9 @@ mod compose;
 mod context;
 mod engine;
 mod faults;
+mod gateway;
 mod generations;
+mod ledger;
 mod memory;
 mod options;
 mod ssh;

@@ -6,13 +6,14 @@
 
 mod auth;
 mod carrier;
-pub mod content;
+mod content;
 pub mod filesync;
 mod health;
 mod secrets;
 mod ssh;
 
 pub use auth::Credentials;
+pub use content::{ContentStore, ContentStores};
 pub use secrets::{MAX_SECRET, Secrets};
 pub use ssh::{KeyError, SshAgents, SshError};
 
@@ -32,7 +33,6 @@ use tonic::transport::Server;
 
 use super::connection::Connection;
 use super::error::BuildKitError;
-use content::{ContentService, ContentStores};
 use filesync::FileSyncService;
 
 /// The daemon's own limit for a message (`defaults.DefaultMaxSendMsgSize`).
@@ -73,10 +73,10 @@ impl Services {
         self.with(SshServer::new(agents), &ssh::METHODS)
     }
 
-    /// Offers content stores, out of which the builder reads cache records and into which it writes them.
+    /// Offers content stores: caches for the builder to read, and places for it to write caches to.
     #[must_use]
     pub fn with_content(self, stores: ContentStores) -> Self {
-        self.with(ContentService::new(stores), &content::METHODS)
+        self.with(content::ContentServer(stores), &content::METHODS)
     }
 
     fn with<S>(mut self, service: S, methods: &[&'static str]) -> Self

@@ -89,12 +89,9 @@ impl Collector {
             record(&mut gathered.vertex.intervals, start, report.completed.as_ref().and_then(time));
             if !gathered.started {
                 gathered.started = true;
-                events.push(Event::Started {
-                    number: gathered.number,
-                    name: gathered.vertex.name.clone(),
-                    is_step: matches!(gathered.vertex.kind, Kind::Step(_)),
-                    cached: gathered.vertex.cached,
-                });
+                let Vertex { name, kind, inputs, cached, .. } = &gathered.vertex;
+                let executes = matches!(kind, Kind::Step(_)) && !inputs.is_empty() && !cached;
+                events.push(Event::Started { number: gathered.number, name: name.clone(), executes });
             }
         }
     }

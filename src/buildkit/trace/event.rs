@@ -11,10 +11,11 @@ pub enum Event {
         number: u32,
         /// Its name, as `[build 2/5] RUN make`.
         name: String,
-        /// Whether it is a step of the Dockerfile.
-        is_step: bool,
-        /// Whether it is known to come from a cache.
-        cached: bool,
+        /// Whether it is a step of the Dockerfile that the builder now executes, instead of taking it from a cache.
+        ///
+        /// Not said of a step without inputs, as `COPY <<EOF /file` right after `FROM scratch`: the builder reports
+        /// such a step as begun whenever it computes its cache key (`sharedOp.CacheMap`). The classic builder, which tells it afterwards, never says it.
+        executes: bool,
     },
     /// A vertex printed a line.
     Log {

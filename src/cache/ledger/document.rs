@@ -12,8 +12,11 @@ use crate::engine::LedgerContent;
 
 /// The version of the document that this program writes, and the only one that it reads.
 pub(super) const SCHEMA: u32 = 1;
-/// Bytes of the largest document.
+/// Bytes of the largest document that is read or written.
 pub const MAX_DOCUMENT: usize = 4 << 20;
+/// Bytes of the largest document that is written with its evidence: the engine reads every image's configuration for every
+/// list of images, and a larger one would make them slow for everybody.
+const MAX_WITH_EVIDENCE: usize = 1 << 20;
 /// Builds that a ledger remembers.
 pub const HISTORY: usize = 30;
 
@@ -154,7 +157,7 @@ impl Ledger {
     /// [`EncodeError`].
     pub fn encode(&self) -> Result<String, EncodeError> {
         let document = serde_json::to_string(self)?;
-        if document.len() <= MAX_DOCUMENT {
+        if document.len() <= MAX_WITH_EVIDENCE {
             return Ok(document);
         }
         let document = serde_json::to_string(&Self { evidence: Value::Null, ..self.clone() })?;
@@ -251,7 +254,7 @@ pub(super) mod tests {
     use chrono::DateTime;
     use serde_json::{Value, json};
 
-    use super::{Build, EncodeError, HISTORY, Ledger, MAX_DOCUMENT, Refusal, Salt};
+    use super::{Build, EncodeError, HISTORY, Ledger, MAX_DOCUMENT, MAX_WITH_EVIDENCE, Refusal, Salt};
     use crate::cache::ledger::{
         BuildKind, BuildRecord, CachedImage, Identity, ImageId, LedgerKey, Role, Scope, StepFact, Subject,
     };
@@ -436,7 +439,7 @@ pub(super) mod tests {
 
     #[test]
     fn goes_without_evidence_rather_than_not_at_all() {
-        let large = Ledger { evidence: json!("x".repeat(MAX_DOCUMENT)), ..ledger() };
+        let large = Ledger { evidence: json!("x".repeat(MAX_WITH_EVIDENCE)), ..ledger() };
         let written = Ledger::open(&content(&large), &large.key).unwrap();
         assert_eq!(written, Ledger { evidence: Value::Null, ..large.clone() });
         let hopeless = Ledger { run_url: Some("x".repeat(MAX_DOCUMENT)), ..large };

@@ -57,7 +57,11 @@ impl LedgerKey {
         match &self.identity.subject {
             Subject::Key(key) => fingerprint.field("key").field(key),
             Subject::Image { repository, stage, platforms } => platforms.iter().fold(
-                fingerprint.field("image").field(repository).optional(stage.as_deref()),
+                fingerprint
+                    .field("image")
+                    .field(repository)
+                    .optional(stage.as_deref())
+                    .field(&platforms.len().to_string()),
                 |fingerprint, platform| fingerprint.field(platform),
             ),
         }
@@ -150,7 +154,7 @@ mod tests {
         let identity = image("ghcr.io/org/app", Some("run"));
         assert_eq!(
             name(trusted("refs/heads/feature/x"), &identity),
-            "watchparty-cache/ledger:ghcr.io-org-app.run.feature-x.58f0bea6ddbc53cd"
+            "watchparty-cache/ledger:ghcr.io-org-app.run.feature-x.9f8d12b19af343dd"
         );
         assert!(name(trusted("refs/tags/v1.2"), &identity).contains(":ghcr.io-org-app.run.v1.2."));
         assert!(name(Scope::Local, &image("app", None)).contains(":app.local."));

@@ -1,14 +1,12 @@
 //! One image by a BuildKit solve.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::hits::Before;
-use super::keep::{Keeper, Kept};
-use super::{Built, Execution, Progress, blank, repeat};
-use crate::buildkit::session::content::{ContentStore, ContentStores};
+use super::{Execution, Progress, blank, repeat};
 use crate::buildkit::session::filesync::{Directories, Directory, FileSyncService, Transferred};
-use crate::buildkit::session::{Secrets, Services, Session, SshAgents, SshError};
+use crate::buildkit::session::{ContentStore, ContentStores, Secrets, Services, Session, SshAgents, SshError};
 use crate::buildkit::solve::{CacheEntry, SolveError, SolveRequest, Solved, solve};
 use crate::buildkit::usage;
 use crate::buildkit::{BuildKitError, Connection};
@@ -16,7 +14,6 @@ use crate::cache::records::Offer;
 use crate::error::chain;
 use crate::outcome::build::{CacheSource, Failure, ImageOutcome, ImageResult};
 use crate::outcome::from_trace::Reading;
-use crate::plan::build::keep::{Keep, Method};
 use crate::plan::build::{Local, LocalSource, PlannedBuild};
 use crate::project::target::Target;
 
@@ -25,7 +22,7 @@ use crate::project::target::Target;
 pub(super) const IMAGE_DIGEST: &str = "containerimage.digest";
 
 /// The name of the content store that records are offered from.
-const OFFER_STORE: &str = "watchparty-cache";
+pub(super) const OFFER_STORE: &str = "watchparty-cache";
 
 /// A solve and what its session serves.
 #[derive(Clone, Copy)]
@@ -33,6 +30,12 @@ pub(super) struct Request<'a> {
     pub(super) request: &'a SolveRequest,
     pub(super) locals: &'a [Local],
     pub(super) shared_key: &'a str,
+}
+
+/// What a build was, and whether the records that it was offered are any good.
+pub(super) struct Ended {
+    pub(super) outcome: ImageOutcome,
+    pub(super) offer_served: bool,
 }
 
 /// Builds it. `built` is told what came of it as soon as that is known: what follows is for the next build, and nobody
@@ -43,22 +46,23 @@ pub(super) async fn build(
     request: Request<'_>,
     with: &Execution<'_>,
     built: impl FnOnce(&mut ImageOutcome),
-) -> Built {
+) -> Ended {
     let open = match open(build, request, with).await {
         Ok(open) => open,
         Err(result) => {
             let mut outcome = blank(build, result);
             built(&mut outcome);
-            return Built { outcome, kept: Kept::Nothing };
+            return Ended { outcome, offer_served: false };
         }
     };
     let attempt = solve_once_or_twice(index, build, request, with, &open).await;
     let mut outcome = describe(index, build, with, &attempt, &open);
     built(&mut outcome);
-    let result = outcome.result.clone();
-    let (kept, ()) =
-        tokio::join!(keep(index, build, with, &open, &attempt, &result), attribute(&open, &attempt, &mut outcome));
-    Built { outcome, kept }
+    attribute(&open, &attempt, &mut outcome).await;
+    if let Some(store) = &open.offered {
+        tracing::debug!("image cache: served {} bytes to the builder", store.served_bytes());
+    }
+    Ended { outcome, offer_served: attempt.without_offer.is_none() }
 }
 
 /// Says where cached steps came from.
@@ -82,7 +86,8 @@ async fn attribute(open: &Open<'_>, attempt: &Attempt, outcome: &mut ImageOutcom
 struct Open<'a> {
     connection: &'a Connection,
     session: Session,
-    stores: ContentStores,
+    /// The store that records are offered from.
+    offered: Option<ContentStore>,
     transferred: Arc<Transferred>,
     /// What the builder had before, where that is needed to tell where hits come from.
     before: Before,
@@ -95,32 +100,24 @@ async fn open<'a>(build: &PlannedBuild, request: Request<'_>, with: &Execution<'
     };
     let files = FileSyncService::new(directories(request.locals));
     let transferred = files.transferred();
-    let stores = stores(build);
+    let offered = build.offer.as_ref().map(|offer| ContentStore::serving(offer.blobs.clone()));
     let services = services(&build.target, files, with).map_err(|error| {
         ImageResult::Failed(Failure { help: Some(error.help().to_owned()), ..internal(&chain(&error)) })
     })?;
-    let services = services.with_content(stores.clone());
+    let stores =
+        offered.iter().cloned().fold(ContentStores::default(), |stores, store| stores.with(OFFER_STORE, store));
+    let services = services.with_content(stores);
     let begun = with.started.elapsed();
     let opening = async {
         tokio::join!(Before::look(connection, build), Session::open(connection, services, request.shared_key))
     };
     let (before, session) = with.cancelled.run_until_cancelled(opening).await.ok_or(ImageResult::Cancelled)?;
     let session = session.map_err(|error| ImageResult::Failed(broken(&error)))?;
-    Ok(Open { connection, session, stores, transferred, before, begun })
-}
-
-/// The store that the records are served from, and those that new ones are written to.
-fn stores(build: &PlannedBuild) -> ContentStores {
-    let offer = build.offer.iter().map(|offer| (OFFER_STORE.to_owned(), ContentStore::serving(offer.blobs.clone())));
-    let captures = build.keep.iter().flat_map(Keep::captures).filter_map(|capture| match &capture.method {
-        Method::Export { store } => Some((store.clone(), ContentStore::accepting())),
-        Method::Inline { .. } => None,
-    });
-    offer.chain(captures).fold(ContentStores::default(), |stores, (name, store)| stores.with(name, store))
+    Ok(Open { connection, session, offered, transferred, before, begun })
 }
 
 /// BuildKit's importer of a client's content store (`cache/remotecache/local`).
-fn import(offer: &Offer) -> CacheEntry {
+pub(super) fn import(offer: &Offer) -> CacheEntry {
     let attributes = [("digest", offer.digest.as_str()), ("src", OFFER_STORE), ("store", OFFER_STORE)];
     let attributes = attributes.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     CacheEntry { kind: "local".to_owned(), attributes }
@@ -157,7 +154,7 @@ async fn solve_once_or_twice(
         let solving = solve(open.connection, &open.session, offered, masks, &token, tell);
         tokio::pin!(solving);
         let missing = async {
-            match open.stores.get(OFFER_STORE) {
+            match &open.offered {
                 Some(store) => store.asked_for_missing().await,
                 None => std::future::pending().await,
             }
@@ -184,28 +181,6 @@ async fn solve_once_or_twice(
     tracing::warn!(image = build.target.name, because, "the build is repeated without the image cache");
     let solved = solve(open.connection, &open.session, request.request.clone(), masks, with.cancelled, tell).await;
     Attempt { solved, without_offer: Some(because) }
-}
-
-async fn keep(
-    index: usize,
-    build: &PlannedBuild,
-    with: &Execution<'_>,
-    open: &Open<'_>,
-    attempt: &Attempt,
-    result: &ImageResult,
-) -> Kept {
-    let (Some(keep), ImageResult::Built { image_id, .. }) = (&build.keep, result) else { return Kept::Nothing };
-    if let Some(store) = open.stores.get(OFFER_STORE) {
-        tracing::debug!("image cache: served {} bytes to the builder", store.served_bytes());
-    }
-    let reference = build.target.tags.first().map(ToString::to_string).unwrap_or_default();
-    let Open { connection, session, stores, .. } = open;
-    // A stage that the build did not need may still be there, as a record that was offered.
-    let import = build.offer.as_ref().filter(|_| attempt.without_offer.is_none()).map(|offer| import(offer));
-    let begun = Instant::now();
-    let kept = Keeper { index, connection, session, stores, import, with }.keep(keep, image_id, &reference).await;
-    tracing::debug!("image cache: kept in {} ms", begun.elapsed().as_millis());
-    kept
 }
 
 fn describe(
@@ -251,7 +226,7 @@ fn failure(reading: &Reading<'_>, message: &str, transferred: &Transferred) -> F
     }
 }
 
-fn services(target: &Target, files: FileSyncService, with: &Execution<'_>) -> Result<Services, SshError> {
+pub(super) fn services(target: &Target, files: FileSyncService, with: &Execution<'_>) -> Result<Services, SshError> {
     let mut services = Services::new(with.credentials.clone()).with_files(files);
     // Even without secrets: newer engines ask for some of their own, and "not found" is the answer they understand.
     services = services.with_secrets(Secrets::new(&target.secrets));
@@ -261,7 +236,7 @@ fn services(target: &Target, files: FileSyncService, with: &Execution<'_>) -> Re
     Ok(services)
 }
 
-fn directories(locals: &[Local]) -> Directories {
+pub(super) fn directories(locals: &[Local]) -> Directories {
     locals.iter().fold(Directories::new(), |directories, local| {
         let directory = match &local.source {
             LocalSource::Directory(path) => Directory::new(path),

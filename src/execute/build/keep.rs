@@ -1,18 +1,25 @@
 //! After a build: its records, and its intermediate stages as images of ours.
 
+use std::time::Instant;
+
+use futures_util::future::join_all;
 
 use super::Execution;
+use super::buildkit::{IMAGE_DIGEST, OFFER_STORE, directories, import, services};
 use crate::buildkit::gateway::Gateway;
-use crate::buildkit::session::Session;
-use crate::buildkit::session::content::ContentStores;
-use crate::buildkit::solve::{CacheEntry, SolveError, SolveRequest, solve};
+use crate::buildkit::session::filesync::FileSyncService;
+use crate::buildkit::session::{ContentStore, ContentStores, Session, SshError};
+use crate::buildkit::solve::{SolveError, SolveRequest, solve};
 use crate::buildkit::trace::Event;
 use crate::buildkit::{BuildKitError, Connection};
 use crate::cache::ledger::{CachedImage, ImageId, Role};
-use crate::cache::records::{Records, RecordsError};
-use crate::engine::Parents;
+use crate::cache::records::{Offer, Records, RecordsError};
+use crate::engine::{Engine, Parents};
 use crate::error::chain;
+use crate::outcome::build::ImageResult;
 use crate::plan::build::keep::{Capture, Keep, KeptStage, Method};
+use crate::plan::build::{How, Local, PlannedBuild};
+use crate::project::target::Target;
 
 /// What is there for the next build.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,6 +45,10 @@ enum KeepError {
     NotCached,
     #[error("the run was cancelled")]
     Cancelled,
+    #[error("open a session for it")]
+    Session(#[source] BuildKitError),
+    #[error("offer its SSH agents")]
+    Ssh(#[source] SshError),
     #[error("solve it")]
     Solve(#[source] SolveError),
     #[error("the builder gave no image")]
@@ -50,40 +61,66 @@ enum KeepError {
     Records(#[source] RecordsError),
 }
 
+/// Keeps what a build made, if it is to be kept. `offer_served` says whether the records that it was offered are any good.
+pub(super) async fn keep(
+    index: usize,
+    build: &PlannedBuild,
+    with: &Execution<'_>,
+    result: &ImageResult,
+    offer_served: bool,
+) -> Kept {
+    let (Some(keep), ImageResult::Built { image_id, .. }) = (&build.keep, result) else { return Kept::Nothing };
+    let (Some(connection), How::BuildKit { locals, shared_key, .. }) = (with.connection, &build.how) else {
+        return Kept::Nothing;
+    };
+    if keep.known.as_deref() == Some(image_id.as_str()) {
+        return Kept::Known;
+    }
+    let begun = Instant::now();
+    // A stage that the build did not need may still be there, as a record that was offered.
+    let offer = build.offer.as_ref().filter(|_| offer_served);
+    let keeper = Keeper { index, connection, target: &build.target, locals, shared_key, offer, with };
+    let reference = build.target.tags.first().map(ToString::to_string).unwrap_or_default();
+    let kept = keeper.keep(keep, image_id, &reference).await;
+    tracing::debug!("image cache: kept in {} ms", begun.elapsed().as_millis());
+    kept
+}
+
+/// Whether the solves of this engine must be done one after the other: before Docker 23.0 (API 1.42) solves that share
+/// steps and end at different times can bring the engine down (`panic: failed to get edge`; seen on 20.10.24).
+pub(super) fn one_by_one(engine: &Engine) -> bool {
+    let api = engine.info().api_version;
+    (api.major, api.minor) < (1, 42)
+}
+
 /// What the solves need.
-pub(super) struct Keeper<'a> {
-    pub(super) index: usize,
-    pub(super) connection: &'a Connection,
-    pub(super) session: &'a Session,
-    pub(super) stores: &'a ContentStores,
+struct Keeper<'a> {
+    index: usize,
+    connection: &'a Connection,
+    target: &'a Target,
+    locals: &'a [Local],
+    shared_key: &'a str,
     /// The records that the build was offered.
-    pub(super) import: Option<CacheEntry>,
-    pub(super) with: &'a Execution<'a>,
+    offer: Option<&'a Offer>,
+    with: &'a Execution<'a>,
 }
 
 impl Keeper<'_> {
-    /// Keeps the image `image_id`, called `reference`, and its stages: all at once, since each is little more than a
-    /// question to the builder.
-    pub(super) async fn keep(&self, keep: &Keep, image_id: &str, reference: &str) -> Kept {
-        if keep.known.as_deref() == Some(image_id) {
-            return Kept::Known;
-        }
-        let final_image = async {
-            let records = self.records(&keep.final_image).await.map(|(_, records)| records);
-            if let Method::Inline { reference } = &keep.final_image.method {
-                self.remove(reference).await;
+    /// Keeps the image `image_id`, called `reference`, and its stages: all at once where the engine allows it, since each
+    /// is little more than a question to the builder.
+    async fn keep(&self, keep: &Keep, image_id: &str, reference: &str) -> Kept {
+        let final_image = self.final_image(keep, image_id, reference);
+        let stages = keep.stages.iter().map(|stage| self.stage(stage));
+        let (final_image, stages) = if one_by_one(self.with.engine) {
+            let final_image = final_image.await;
+            let mut kept = Vec::with_capacity(stages.len());
+            for stage in stages {
+                kept.push(stage.await);
             }
-            let image = |id, records| CachedImage { role: Role::Final, reference: reference.to_owned(), id, records };
-            let image_id = image_id.parse::<ImageId>().map_err(|error| chain(&error))?;
-            records
-                .map(|records| image(image_id, records))
-                .map_err(|error| format!("the image is no cache for the next build: {}", chain(&error)))
+            (final_image, kept)
+        } else {
+            tokio::join!(final_image, join_all(stages))
         };
-        let final_image = final_image.await;
-        let mut stages = Vec::with_capacity(keep.stages.len());
-        for stage in &keep.stages {
-            stages.push(self.stage(stage).await);
-        }
         let mut images = Vec::with_capacity(stages.len().saturating_add(1));
         let mut problems = Vec::new();
         for kept in std::iter::once(final_image).chain(stages) {
@@ -93,6 +130,17 @@ impl Keeper<'_> {
             }
         }
         Kept::Images { images, problems }
+    }
+
+    async fn final_image(&self, keep: &Keep, image_id: &str, reference: &str) -> Result<CachedImage, String> {
+        let no_cache = |reason: String| format!("the image is no cache for the next build: {reason}");
+        let id = image_id.parse::<ImageId>().map_err(|error| no_cache(chain(&error)))?;
+        let records = self.records(&keep.final_image).await;
+        if let Method::Inline { reference } = &keep.final_image.method {
+            self.remove(reference).await;
+        }
+        let (_, records) = records.map_err(|error| no_cache(chain(&error)))?;
+        Ok(CachedImage { role: Role::Final, reference: reference.to_owned(), id, records })
     }
 
     async fn stage(&self, stage: &KeptStage) -> Result<CachedImage, String> {
@@ -108,19 +156,37 @@ impl Keeper<'_> {
         })
     }
 
+    /// A session of its own for every solve: a directory's cache key is the session's, and what is found by it again in the
+    /// same session leads to records that no other build can use (`source/local`, `CacheKey`).
+    async fn session(&self, capture: &Capture) -> Result<(Session, ContentStore), KeepError> {
+        let written = ContentStore::accepting();
+        let mut stores = ContentStores::default();
+        if let Some(offer) = self.offer {
+            stores = stores.with(OFFER_STORE, ContentStore::serving(offer.blobs.clone()));
+        }
+        if let Method::Export { store } = &capture.method {
+            stores = stores.with(store, written.clone());
+        }
+        let files = FileSyncService::new(directories(self.locals));
+        let services = services(self.target, files, self.with).map_err(KeepError::Ssh)?.with_content(stores);
+        let session = Session::open(self.connection, services, self.shared_key).await.map_err(KeepError::Session)?;
+        Ok((session, written))
+    }
+
     /// Solves, and gives the image that came of it, if one was asked for, and its records.
     async fn records(&self, capture: &Capture) -> Result<(String, Records), KeepError> {
         // A child: what ends this one must not end the run.
         let token = self.with.cancelled.child_token();
+        let (session, written) = self.session(capture).await?;
         let solved = {
             let stop_if_it_runs = |event| {
-                if let Event::Started { cached: false, is_step: true, .. } = event {
+                if let Event::Started { executes: true, .. } = event {
                     token.cancel();
                 }
             };
             let masks = self.with.masks(self.index);
-            let request = self.import.iter().cloned().fold(capture.request.clone(), SolveRequest::with_import);
-            solve(self.connection, self.session, request, masks, &token, stop_if_it_runs).await
+            let request = self.offer.map(import).into_iter().fold(capture.request.clone(), SolveRequest::with_import);
+            solve(self.connection, &session, request, masks, &token, stop_if_it_runs).await
         };
         let answer = match solved.result {
             Ok(answer) => answer,
@@ -128,29 +194,20 @@ impl Keeper<'_> {
             Err(SolveError::Cancelled) => return Err(KeepError::NotCached),
             Err(error) => return Err(KeepError::Solve(error)),
         };
-        let id = answer.get(super::buildkit::IMAGE_DIGEST).cloned().unwrap_or_default();
+        let id = answer.get(IMAGE_DIGEST).cloned().unwrap_or_default();
         if capture.request.exporter.is_some() && id.is_empty() {
             return Err(KeepError::NoImage);
         }
         let records = match &capture.method {
-            Method::Export { store } => {
-                let written = self.stores.get(store).map(|store| store.written()).unwrap_or_default();
-                Records::from_exported_blobs(&written).map_err(KeepError::Records)?
-            }
+            Method::Export { .. } => Records::from_exported_blobs(&written.written()).map_err(KeepError::Records)?,
             Method::Inline { reference } => {
-                let config = self.config(&format!("docker.io/{reference}")).await.map_err(KeepError::Config)?;
+                let mut gateway = Gateway::open(self.connection, &session);
+                let config = gateway.config(&format!("docker.io/{reference}")).await.map_err(KeepError::Config)?;
                 let config = config.ok_or(KeepError::NoImage)?;
                 Records::from_image_config(&config).map_err(KeepError::Records)?.ok_or(KeepError::NoRecords)?
             }
         };
         Ok((id, records))
-    }
-
-    async fn config(&self, reference: &str) -> Result<Option<bytes::Bytes>, BuildKitError> {
-        let gateway = Gateway::open(self.connection, self.session).await?;
-        let config = gateway.config(reference).await;
-        gateway.close().await;
-        config
     }
 
     async fn remove(&self, image: &str) {

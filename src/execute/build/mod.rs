@@ -85,6 +85,14 @@ pub struct Built {
     pub kept: Kept,
 }
 
+/// A build that has ended.
+enum Ended {
+    /// With what follows it.
+    Kept(Built),
+    /// What follows it is still to be done.
+    Open { outcome: ImageOutcome, offer_served: bool },
+}
+
 /// Builds everything. A build that fails does not stop the others: what they finish is there for the next run, and a
 /// person sees every failure at once. What needs the image of a failed build is skipped.
 pub async fn execute(plan: &BuildPlan, with: &Execution<'_>) -> Vec<Built> {
@@ -102,13 +110,22 @@ pub async fn execute(plan: &BuildPlan, with: &Execution<'_>) -> Vec<Built> {
                 Some(because) => {
                     let outcome = skipped(build, with, because);
                     ended(&outcome);
-                    Built { outcome, kept: Kept::Nothing }
+                    Ended::Kept(Built { outcome, kept: Kept::Nothing })
                 }
                 None => one(index, build, with, ended).await,
             }
         }
     });
-    let mut built = join_all(builds).await;
+    let mut built: Vec<Built> = Vec::with_capacity(plan.builds.len());
+    for (index, (one, build)) in join_all(builds).await.into_iter().zip(&plan.builds).enumerate() {
+        built.push(match one {
+            Ended::Kept(built) => built,
+            Ended::Open { outcome, offer_served } => {
+                let kept = keep::keep(index, build, with, &outcome.result, offer_served).await;
+                Built { outcome, kept }
+            }
+        });
+    }
     shared::attribute(&mut built.iter_mut().map(|built| &mut built.outcome).collect::<Vec<_>>(), plan);
     built
 }
@@ -126,7 +143,7 @@ async fn blocked_by(build: &PlannedBuild, plan: &BuildPlan, states: &[watch::Sen
 }
 
 /// One build. `ended` is told how it ended before what follows it is done.
-async fn one(index: usize, build: &PlannedBuild, with: &Execution<'_>, ended: impl FnOnce(&ImageOutcome)) -> Built {
+async fn one(index: usize, build: &PlannedBuild, with: &Execution<'_>, ended: impl FnOnce(&ImageOutcome)) -> Ended {
     let begun = with.started.elapsed();
     let finish = |outcome: &mut ImageOutcome| {
         if let Some(Some(parsed)) = with.dockerfiles.get(index) {
@@ -142,13 +159,20 @@ async fn one(index: usize, build: &PlannedBuild, with: &Execution<'_>, ended: im
                 finish(outcome);
                 ended(outcome);
             };
-            buildkit::build(index, build, request, with, finished).await
+            let buildkit::Ended { outcome, offer_served } =
+                buildkit::build(index, build, request, with, finished).await;
+            // Where solves must not meet, what follows waits until all builds are done.
+            if keep::one_by_one(with.engine) {
+                return Ended::Open { outcome, offer_served };
+            }
+            let kept = keep::keep(index, build, with, &outcome.result, offer_served).await;
+            Ended::Kept(Built { outcome, kept })
         }
         How::Classic => {
             let mut outcome = classic::build(index, build, with).await;
             finish(&mut outcome);
             ended(&outcome);
-            Built { outcome, kept: Kept::Nothing }
+            Ended::Kept(Built { outcome, kept: Kept::Nothing })
         }
     }
 }

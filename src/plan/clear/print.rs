@@ -4,17 +4,19 @@ use std::fmt;
 
 use bytesize::ByteSize;
 
-use super::{ClearPlan, ImageAction, PlannedBuilder, PlannedImage, RecordSum};
+use super::{CacheKind, ClearPlan, ImageAction, PlannedBuilder, PlannedImage, RecordSum};
 
 /// As many digits of an id as docker shows.
 const SHORT_ID: usize = 12;
 
 impl fmt::Display for ClearPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.images.is_empty() {
-            writeln!(f, "Images")?;
-        }
+        let mut heading = None;
         for image in &self.images {
+            let now = heading_of(image);
+            if heading.replace(now) != Some(now) {
+                writeln!(f, "{now}")?;
+            }
             writeln!(f, "  {image}")?;
         }
         if let Some(builder) = self.builder {
@@ -28,6 +30,14 @@ impl fmt::Display for ClearPlan {
     }
 }
 
+fn heading_of(image: &PlannedImage) -> &'static str {
+    match image.cache.as_ref().map(|cache| cache.kind) {
+        None => "Images",
+        Some(CacheKind::Stage | CacheKind::Capture) => "Stage images of the image cache",
+        Some(CacheKind::Ledger) => "Ledgers of the image cache",
+    }
+}
+
 impl fmt::Display for PlannedImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = if self.name == self.id { short(&self.id) } else { &self.name };
@@ -37,6 +47,9 @@ impl fmt::Display for PlannedImage {
             ImageAction::Keep(_) => "keep",
         };
         write!(f, "{verb:<6}  {name}")?;
+        if let Some(of) = self.cache.as_ref().map(|cache| &cache.of).filter(|of| !of.is_empty()) {
+            write!(f, " ({of})")?;
+        }
         match &self.action {
             // The image is counted once, under the first of its names.
             ImageAction::Remove if self.bytes == 0 => Ok(()),

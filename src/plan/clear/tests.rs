@@ -1,12 +1,15 @@
 //! Plans of clears: surveys and requests in, decisions and texts out.
 
-use std::collections::BTreeMap;
+mod cache;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
-use super::{ClearRequest, ImageAction, KeepReason, candidate, plan};
+use super::{ClearPlan, ClearRequest, ImageAction, KeepReason, Name, ProjectImages, candidate, plan, plan_again};
 use crate::buildkit::usage::Record;
 use crate::engine::{Container, Image, ImageStore, OwnContainer, Parents};
 use crate::image::pattern::Pattern;
@@ -68,7 +71,8 @@ fn patterns(texts: &[&str]) -> Vec<Pattern> {
 fn request(images: &[&str]) -> ClearRequest {
     ClearRequest {
         images: patterns(images),
-        project: vec!["app".parse().unwrap(), "ghcr.io/org/web:1".parse().unwrap()],
+        project: ProjectImages::Named(vec!["app".parse().unwrap(), "ghcr.io/org/web:1".parse().unwrap()]),
+        repository: Some("org/repo".into()),
         keep: vec![],
         scope: ClearScope { images: true, builder: true },
         now: now(),
@@ -290,25 +294,55 @@ fn prints_itself() {
 
 fn any_tag() -> impl Strategy<Value = String> {
     prop_oneof![
-        "(app|web|ghcr\\.io/org/app|org/web):[12]",
-        Just(format!("abc123:{GUID}")),
-        Just("watchparty-cache/tombstone:1".to_owned()),
-        Just("Not A Name".to_owned()),
+        4 => "(app|web|ghcr\\.io/org/app|org/web):[12]",
+        1 => Just(format!("abc123:{GUID}")),
+        1 => Just("watchparty-cache/tombstone:1".to_owned()),
+        1 => Just("Not A Name".to_owned()),
     ]
 }
 
+/// Of a ledger, a stage image or a capture: its name, and a label that fits, or does not.
+fn any_cache() -> impl Strategy<Value = (String, Option<(&'static str, String)>)> {
+    let kind = prop_oneof![
+        3 => Just(("ledger", "watchparty-cache.ledger")),
+        2 => Just(("stage", "watchparty-cache.stage")),
+        1 => Just(("capture", "watchparty-cache.stage")),
+    ];
+    let repository = prop_oneof![3 => Just(Some("org/repo")), 1 => Just(Some("org/other")), 1 => Just(None)];
+    let of = prop_oneof![
+        3 => Just(Some("app")), 1 => Just(Some("web")), 1 => Just(Some("gone")), 1 => Just(Some("B A D")), 1 => Just(None)
+    ];
+    let rest = (1_u32..3, any::<bool>(), proptest::collection::vec(0_u32..6, 0..3), 1_u32..8, 1_u32..10);
+    (kind, repository, of, rest).prop_map(|((kind, label), repository, of, (tag, push, images, schema, labelled))| {
+        let json = json!({
+            "schema": if schema == 7 { 2 } else { 1 }, "class": if push { "push" } else { "local" },
+            "repository": repository, "ref": "refs/heads/main", "imageRepository": of, "identity": "key",
+            "images": images.into_iter().map(id).collect::<Vec<_>>(),
+        });
+        (format!("watchparty-cache/{kind}:{tag}"), (labelled > 1).then(|| (label, json.to_string())))
+    })
+}
+
 fn any_image(number: u32) -> impl Strategy<Value = Image> {
-    (proptest::collection::btree_set(any_tag(), 0..4), any::<bool>(), 0..20_i64).prop_map(
-        move |(tags, labelled, days)| {
-            let mut image = image(number, &[]);
-            image.tags = tags.into_iter().collect();
-            image.created = (days > 0).then(|| now() - TimeDelta::days(days));
-            if labelled {
-                image.labels.insert("team".into(), "blue".into());
+    let tags = prop_oneof![2 => proptest::collection::btree_set(any_tag(), 0..4), 1 => Just(BTreeSet::new())];
+    let cache = proptest::option::weighted(0.4, any_cache());
+    (tags, cache, any::<bool>(), 0..20_i64).prop_map(move |(mut tags, cache, labelled, days)| {
+        let mut image = image(number, &[]);
+        if let Some((name, label)) = cache {
+            // Mostly it has no other names.
+            if days % 4 > 0 {
+                tags.clear();
             }
-            image
-        },
-    )
+            tags.insert(name);
+            image.labels.extend(label.map(|(key, json)| (key.to_owned(), json)));
+        }
+        image.tags = tags.into_iter().collect();
+        image.created = (days > 0).then(|| now() - TimeDelta::days(days));
+        if labelled {
+            image.labels.insert("team".into(), "blue".into());
+        }
+        image
+    })
 }
 
 fn any_patterns() -> impl Strategy<Value = Vec<Pattern>> {
@@ -329,6 +363,7 @@ prop_compose! {
         keep in any_patterns(),
         used in proptest::collection::vec((0_u32..6, any_tag(), any::<bool>()), 0..3),
         own in proptest::option::of(0_u32..6),
+        checkout in any::<bool>(),
     ) -> (ClearRequest, ClearSurvey) {
         let mut survey = survey(images);
         survey.containers = used
@@ -339,26 +374,66 @@ prop_compose! {
         survey.own = own.map(|number| OwnContainer {
             id: "own".into(), name: "own".into(), image_id: id(number), image: "gone".into(), mounts: vec![],
         });
-        (ClearRequest { images: select, keep, ..request(&[]) }, survey)
+        let mut request = ClearRequest { images: select, keep, ..request(&[]) };
+        if !checkout {
+            request.project = ProjectImages::OfLedgers;
+        }
+        (request, survey)
     }
+}
+
+/// Said once more, in another way: what allows a plan to take an image under this name.
+fn reason_to_go(
+    request: &ClearRequest,
+    survey: &ClearSurvey,
+    cleared: &BTreeSet<String>,
+    image: &Image,
+    name: &str,
+) -> Option<&'static str> {
+    let label = |image: &Image| -> Option<Value> {
+        let read = |key: &str| serde_json::from_str::<Value>(image.labels.get(key)?).ok();
+        read("watchparty-cache.ledger").or_else(|| read("watchparty-cache.stage"))
+    };
+    let ours = |label: &Value| {
+        label["schema"] == 1 && label["repository"] == "org/repo" && label["imageRepository"] != "B A D"
+    };
+    if name.starts_with("watchparty-cache/") {
+        let label = label(image).filter(ours)?;
+        return match label["imageRepository"].as_str() {
+            Some(repository) => cleared.contains(repository).then_some("its repository is cleared"),
+            None => Some("of a cache-key"),
+        };
+    }
+    let read = Name { text: name.to_owned(), reference: name.parse().ok() };
+    if request.selects(image, (name != image.id).then_some(&read)) {
+        return Some("the request names it");
+    }
+    let names_it = |ledger: &&Image| {
+        label(ledger).is_some_and(|label| ours(&label) && label["images"].to_string().contains(&image.id))
+    };
+    let mut ledgers =
+        survey.images.iter().filter(|image| image.tags.iter().any(|tag| tag.starts_with("watchparty-cache/l")));
+    let by_ledgers = request.project == ProjectImages::OfLedgers || name == image.id;
+    (by_ledgers && ledgers.any(|ledger| names_it(&ledger))).then_some("a ledger of ours names it")
 }
 
 proptest! {
     #[test]
     fn nothing_protected_is_ever_removed((request, survey) in any_case()) {
-        let plan = plan(&request, &survey);
-        for planned in plan.images.iter().filter(|planned| !matches!(planned.action, ImageAction::Keep(_))) {
+        let first = plan(&request, &survey);
+        for planned in first.images.iter().filter(|planned| !matches!(planned.action, ImageAction::Keep(_))) {
             let image = survey.images.iter().find(|image| image.id == planned.id).unwrap();
             let known = |word: &str| image.tags.iter().any(|tag| tag == word);
             prop_assert!(!survey.own.iter().any(|own| own.image_id == image.id), "own image: {planned}");
             prop_assert!(!survey.containers.iter().any(|c| c.image_id == image.id || known(&c.image)), "in use: {planned}");
             prop_assert!(!image.tags.iter().any(|tag| tag.starts_with("abc123:")), "another action's: {planned}");
-            prop_assert!(!image.tags.iter().any(|tag| tag.starts_with("watchparty-cache/")), "reserved: {planned}");
+            prop_assert!(!planned.name.starts_with("watchparty-cache/tombstone"), "a mark: {planned}");
             let name = image.tags.contains(&planned.name).then(|| super::Name {
                 text: planned.name.clone(), reference: planned.name.parse().ok(),
             });
             prop_assert!(!request.keep.iter().any(|keep| keep.matches(&candidate(image, name.as_ref()), now())), "keep: {planned}");
-            prop_assert!(request.selects(image, name.as_ref()), "not named: {planned}");
+            let reason = reason_to_go(&request, &survey, &first.tombstones, image, &planned.name);
+            prop_assert!(reason.is_some(), "not named: {planned}");
         }
     }
 
@@ -396,8 +471,11 @@ proptest! {
             survey.images.retain(|image| image.id != planned.id || *action != ImageAction::Remove || !image.tags.is_empty());
         }
         survey.builder.clear();
-        let second = plan(&request, &survey);
+        let second = plan_again(&request, &first, &survey);
         prop_assert!(second.is_empty(), "{}", second);
+        // Neither does it forget what the ledgers said: what was kept, and could be a cache, is still left over.
+        let kept = |plan: &ClearPlan| plan.left().into_iter().filter(|left| left.contains("stays")).collect::<Vec<_>>();
+        prop_assert_eq!(kept(&first), kept(&second));
     }
 }
 

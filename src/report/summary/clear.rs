@@ -117,11 +117,18 @@ fn table(document: &mut Document, items: &[&ItemOutcome]) {
 fn label(item: &ItemOutcome) -> String {
     match item.place {
         Place::Images => name(&item.name),
+        Place::Stages => of_cache("stage image", item),
+        Place::Ledgers => of_cache("ledger", item),
         Place::Builder => {
             let count = usize::try_from(item.count).unwrap_or(usize::MAX);
             format!("{} ({})", sentence(&item.name), units::count(count, "record"))
         }
     }
+}
+
+fn of_cache(what: &str, item: &ItemOutcome) -> String {
+    let of = item.of.as_deref().map(|of| format!(" ({})", sentence(of))).unwrap_or_default();
+    format!("{what} {}{of}", name(&item.name))
 }
 
 fn fate(fate: &Fate) -> String {

@@ -7,9 +7,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Candidate, Lookup, candidates};
 use crate::buildkit::gateway::Gateway;
 use crate::buildkit::mask::Masks;
-use crate::buildkit::session::content::{ContentStore, ContentStores};
 use crate::buildkit::session::filesync::{Directories, Directory, FileSyncService};
-use crate::buildkit::session::{Credentials, Services, Session};
+use crate::buildkit::session::{ContentStore, ContentStores, Credentials, Services, Session};
 use crate::buildkit::solve::{CacheEntry, SolveRequest, solve};
 use crate::cache::ledger::{Ledger, LedgerLabel};
 use crate::cache::records::Records;
@@ -68,10 +67,7 @@ impl Lookup<'_> {
     async fn config(&self, reference: &ImageReference) -> Result<bytes::Bytes, String> {
         let read = async {
             let session = Session::open(self.connection, Services::new(Credentials::default()), "").await?;
-            let gateway = Gateway::open(self.connection, &session).await?;
-            let config = gateway.config(&reference.canonical()).await;
-            gateway.close().await;
-            config
+            Gateway::open(self.connection, &session).config(&reference.canonical()).await
         };
         read.await.map_err(|error| chain(&error))?.ok_or_else(|| "the builder does not find it".to_owned())
     }

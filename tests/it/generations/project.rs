@@ -7,7 +7,7 @@ use std::process::Stdio;
 use super::inputs::{Base, Inputs};
 use super::recipe::Recipe;
 use super::tree::Image;
-use crate::support::{Action, Engine, Finished, Project, docker, unique};
+use crate::support::{Action, Engine, Finished, Project, command, docker, unique};
 
 /// A project whose images one engine builds again and again.
 pub(super) struct Site {
@@ -117,7 +117,7 @@ fn changed_container(engine: &Engine, inputs: &Inputs) -> String {
     header.set_mode(0o644);
     let mut tar = tar::Builder::new(Vec::new());
     tar.append_data(&mut header, "base", content.as_bytes()).unwrap();
-    let mut copy = crate::support::docker_command(engine);
+    let mut copy = command(engine);
     copy.args(["cp", "-", &format!("{container}:/")]).stdin(Stdio::piped());
     let mut copy = copy.spawn().unwrap();
     copy.stdin.take().unwrap().write_all(&tar.into_inner().unwrap()).unwrap();

@@ -12,7 +12,7 @@ pub(crate) use action::{Action, Finished};
 pub(crate) use engine::{Engine, engine};
 pub(crate) use export::exported;
 pub(crate) use long::LongBuild;
-pub(crate) use peer::{command as docker_command, docker};
+pub(crate) use peer::{command, docker};
 pub(crate) use project::{Project, unique};
 pub(crate) use proxy::{Manner, Proxy};
 

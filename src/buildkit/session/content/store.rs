@@ -1,187 +1,203 @@
-//! Content stores in memory: one that blobs are served from, one that an export's metadata is written to.
+//! One store, in memory: it either serves blobs or accepts them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::{Bytes, BytesMut};
-use sha2::{Digest as _, Sha256};
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
 use tokio::sync::watch;
+use tonic::Status;
 
-/// The most that one blob may have: BuildKit itself reads no config or manifest over 1 MiB.
-const MAX_BLOB: usize = 4 << 20;
-/// The most blobs that one export may write: a config and a manifest.
+use super::wire::{Info, IngestStatus, ReadRequest, ReadResponse};
+
+/// Bytes of one message of a read.
+const CHUNK: usize = 64 << 10;
+/// Bytes that a blob may have. Cache records are kept under 1 MiB: BuildKit itself reads no larger ones.
+pub(super) const MAX_BLOB: usize = 4 << 20;
+/// Blobs that may be written or being written. A cache export has two.
 const MAX_BLOBS: usize = 16;
 
-/// Why a store does not do what it is asked to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum StoreError {
-    #[error("not found")]
-    NotFound,
-    #[error("already exists")]
-    AlreadyExists,
-    #[error("this store takes nothing")]
-    ReadOnly,
-    #[error("out of range")]
-    OutOfRange,
-    #[error("more than this store takes")]
-    TooMuch,
-    #[error("the content is not what its digest says")]
-    WrongDigest,
-}
-
-/// A content store of this client. Clones are the same store.
+/// Blobs for the builder to read, or a place for it to write blobs to. Cheap to clone; all clones are the same store.
 #[derive(Debug, Clone)]
-pub struct ContentStore(Arc<Inner>);
+pub struct ContentStore(Arc<Side>);
 
 #[derive(Debug)]
-struct Inner {
-    accepts: bool,
-    state: Mutex<State>,
-    /// The first blob that was to be read and is not here.
-    missing: watch::Sender<Option<String>>,
+enum Side {
+    Serving { blobs: BTreeMap<String, Bytes>, served: AtomicU64, missing: watch::Sender<Option<String>> },
+    Accepting(Mutex<Accepted>),
 }
 
 #[derive(Debug, Default)]
-struct State {
-    blobs: BTreeMap<String, Bytes>,
-    pending: HashMap<String, BytesMut>,
-    served: u64,
+struct Accepted {
+    committed: BTreeMap<String, Bytes>,
+    /// Writes that have begun, by their ref.
+    open: BTreeMap<String, IngestStatus>,
 }
 
 impl ContentStore {
-    /// A store that these blobs, by their digest, are read from.
+    /// A store of these blobs, by digest (`sha256:…`). Whoever gives them answers for the digests.
     pub fn serving(blobs: impl IntoIterator<Item = (String, Bytes)>) -> Self {
-        Self::new(false, blobs.into_iter().collect())
+        let blobs = blobs.into_iter().collect();
+        Self(Arc::new(Side::Serving { blobs, served: AtomicU64::new(0), missing: watch::Sender::new(None) }))
     }
 
-    /// A store that an export writes its manifest and its config to. Layers are said to be here already, so that none
-    /// travels.
+    /// An empty store that a cache export can write its manifest and its config to. Layers are answered with "already
+    /// exists", so that no layer travels.
     pub fn accepting() -> Self {
-        Self::new(true, BTreeMap::new())
+        Self(Arc::new(Side::Accepting(Mutex::default())))
     }
 
-    fn new(accepts: bool, blobs: BTreeMap<String, Bytes>) -> Self {
-        let state = Mutex::new(State { blobs, ..State::default() });
-        Self(Arc::new(Inner { accepts, state, missing: watch::Sender::new(None) }))
-    }
-
-    /// Bytes that were read so far.
+    /// Bytes that the builder read.
     pub fn served_bytes(&self) -> u64 {
-        self.state().served
+        match &*self.0 {
+            Side::Serving { served, .. } => served.load(Ordering::Relaxed),
+            Side::Accepting(_) => 0,
+        }
     }
 
-    /// What was written, by its digest, which has been checked.
+    /// Blobs that the builder committed, by digest; each has been checked against it.
     pub fn written(&self) -> BTreeMap<String, Bytes> {
-        if self.0.accepts { self.state().blobs.clone() } else { BTreeMap::new() }
+        match &*self.0 {
+            Side::Serving { .. } => BTreeMap::new(),
+            Side::Accepting(accepted) => lock(accepted).committed.clone(),
+        }
     }
 
-    /// Waits until the builder wants to read a blob that is not here, a layer that it was expected to have, and gives its
-    /// digest; at once if that has happened already. Cancel-safe.
+    /// Waits until the builder asks for a blob that this store was not given, and gives the digest of the first one: of
+    /// a layer that a record promises and that the engine no longer has. Cancel-safe; at once if it happened before.
     pub async fn asked_for_missing(&self) -> String {
-        let mut missing = self.0.missing.subscribe();
-        match missing.wait_for(Option::is_some).await {
-            Ok(digest) => digest.clone().unwrap_or_default(),
-            // The sender lives as long as this store.
-            Err(_closed) => std::future::pending().await,
+        if let Side::Serving { missing, .. } = &*self.0
+            && let Ok(first) = missing.subscribe().wait_for(Option::is_some).await
+            && let Some(digest) = first.as_ref()
+        {
+            return digest.clone();
         }
+        std::future::pending().await
     }
 
-    pub(super) fn size(&self, digest: &str) -> Result<usize, StoreError> {
-        self.state().blobs.get(digest).map(Bytes::len).ok_or(StoreError::NotFound)
+    pub(super) fn info(&self, digest: &str) -> Result<Info, Status> {
+        let blob = self.find(digest)?;
+        Ok(Info { digest: digest.to_owned(), size: signed(blob.len()) })
     }
 
-    /// A part of a blob; `size` 0 is all of the rest.
-    pub(super) fn read(&self, digest: &str, offset: i64, size: i64) -> Result<Bytes, StoreError> {
-        let mut state = self.state();
-        let Some(blob) = state.blobs.get(digest).cloned() else {
-            drop(state);
-            self.0.missing.send_if_modified(|missing| {
-                missing.is_none() && {
-                    *missing = Some(digest.to_owned());
-                    true
-                }
-            });
-            return Err(StoreError::NotFound);
+    /// The part of the blob that is asked for, in messages. Containerd takes a negative offset for 0; here nothing that
+    /// is out of bounds is guessed at. A size beyond the end is not: the builder asks for whole buffers.
+    pub(super) fn read(&self, request: &ReadRequest) -> Result<impl Iterator<Item = ReadResponse> + use<>, Status> {
+        let blob = self.find(&request.digest)?;
+        let out_of_range = || Status::out_of_range(format!("read past object length {} bytes", blob.len()));
+        let offset = usize::try_from(request.offset).map_err(|_| out_of_range())?;
+        let size = usize::try_from(request.size).map_err(|_| out_of_range())?;
+        let rest = blob.len().checked_sub(offset).ok_or_else(out_of_range)?;
+        let end = offset.saturating_add(if size == 0 { rest } else { size.min(rest) });
+        let store = self.clone();
+        Ok((offset..end).step_by(CHUNK).map(move |start| {
+            let data = blob.slice(start..end.min(start.saturating_add(CHUNK)));
+            if let Side::Serving { served, .. } = &*store.0 {
+                served.fetch_add(u64::try_from(data.len()).unwrap_or_default(), Ordering::Relaxed);
+            }
+            ReadResponse { offset: signed(start), data }
+        }))
+    }
+
+    pub(super) fn status(&self, r#ref: &str) -> Result<IngestStatus, Status> {
+        let open = match &*self.0 {
+            Side::Serving { .. } => None,
+            Side::Accepting(accepted) => lock(accepted).open.get(r#ref).cloned(),
         };
-        let start = usize::try_from(offset).ok().filter(|start| *start <= blob.len()).ok_or(StoreError::OutOfRange)?;
-        let rest = blob.len().saturating_sub(start);
-        let length = match usize::try_from(size).map_err(|_negative| StoreError::OutOfRange)? {
-            0 => rest,
-            size => size.min(rest),
-        };
-        let part = blob.slice(start..start.saturating_add(length));
-        state.served = state.served.saturating_add(u64::try_from(part.len()).unwrap_or_default());
-        Ok(part)
+        open.ok_or_else(|| Status::not_found(format!("no ingest {ref}")))
     }
 
-    /// Begins or goes on with a write; gives how much of it is there.
-    pub(super) fn stat(&self, reference: &str, expected: &str) -> Result<usize, StoreError> {
-        let mut state = self.writable(reference, expected)?;
-        Ok(state.pending(reference)?.len())
-    }
-
-    pub(super) fn write(&self, reference: &str, offset: i64, data: &[u8]) -> Result<usize, StoreError> {
-        let mut state = self.writable(reference, "")?;
-        let pending = state.pending(reference)?;
-        if usize::try_from(offset) != Ok(pending.len()) {
-            return Err(StoreError::OutOfRange);
+    /// Reserves a place for the blob of this digest.
+    pub(super) fn begin(&self, digest: &str) -> Result<(), Status> {
+        let mut accepted = self.accepted()?;
+        if accepted.committed.contains_key(digest) {
+            return Err(Status::already_exists(format!("content {digest}: already exists")));
         }
-        if pending.len().saturating_add(data.len()) > MAX_BLOB {
-            return Err(StoreError::TooMuch);
+        let full = accepted.committed.len().saturating_add(accepted.open.len()) >= MAX_BLOBS;
+        match accepted.open.entry(digest.to_owned()) {
+            Entry::Occupied(_) => Err(Status::unavailable(format!("ref {digest} is locked by another write"))),
+            Entry::Vacant(_) if full => {
+                Err(Status::resource_exhausted(format!("this store takes {MAX_BLOBS} blobs at most")))
+            }
+            Entry::Vacant(place) => {
+                place.insert(IngestStatus { r#ref: digest.to_owned(), ..IngestStatus::default() });
+                Ok(())
+            }
         }
-        pending.extend_from_slice(data);
-        Ok(pending.len())
     }
 
-    /// Ends a write; gives the digest and the size.
-    pub(super) fn commit(&self, reference: &str, expected: &str, total: i64) -> Result<(String, usize), StoreError> {
-        let mut state = self.writable(reference, expected)?;
-        let content = state.pending.remove(reference).unwrap_or_default().freeze();
-        let digest = digest_of(&content);
-        let as_expected = expected.is_empty() || expected == digest;
-        if digest != reference || !as_expected || (total > 0 && usize::try_from(total) != Ok(content.len())) {
-            return Err(StoreError::WrongDigest);
+    /// Notes how far a write is.
+    pub(super) fn note(&self, status: IngestStatus) {
+        if let Ok(mut accepted) = self.accepted()
+            && let Some(open) = accepted.open.get_mut(&status.r#ref)
+        {
+            *open = status;
         }
-        let size = content.len();
-        state.blobs.insert(digest.clone(), content);
-        Ok((digest, size))
     }
 
-    pub(super) fn abort(&self, reference: &str) {
-        self.state().pending.remove(reference);
-    }
-
-    /// Only what is called by its bare digest is taken: the metadata. A layer is called `layer-sha256:…`.
-    fn writable(&self, reference: &str, expected: &str) -> Result<MutexGuard<'_, State>, StoreError> {
-        if !self.0.accepts {
-            return Err(StoreError::ReadOnly);
+    /// Keeps the blob if it has this digest.
+    pub(super) fn commit(&self, digest: &str, blob: Bytes) -> Result<(), Status> {
+        let actual = digest_of(&blob);
+        if actual != digest {
+            return Err(Status::failed_precondition(format!("unexpected commit digest {actual}, expected {digest}")));
         }
-        let state = self.state();
-        let is_known = state.blobs.contains_key(reference) || state.blobs.contains_key(expected);
-        if !is_digest(reference) || is_known { Err(StoreError::AlreadyExists) } else { Ok(state) }
+        let mut accepted = self.accepted()?;
+        accepted.open.remove(digest);
+        accepted.committed.insert(actual, blob);
+        Ok(())
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        // A panic elsewhere leaves whole values behind: each is put in place in one step.
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Gives the place of an unfinished write back.
+    pub(super) fn end(&self, digest: &str) {
+        if let Ok(mut accepted) = self.accepted() {
+            accepted.open.remove(digest);
+        }
+    }
+
+    fn accepted(&self) -> Result<MutexGuard<'_, Accepted>, Status> {
+        match &*self.0 {
+            Side::Serving { .. } => Err(Status::permission_denied("this store is read only")),
+            Side::Accepting(accepted) => Ok(lock(accepted)),
+        }
+    }
+
+    fn find(&self, digest: &str) -> Result<Bytes, Status> {
+        if let Side::Serving { blobs, missing, .. } = &*self.0 {
+            if let Some(blob) = blobs.get(digest) {
+                return Ok(blob.clone());
+            }
+            if is_digest(digest) {
+                tracing::debug!(digest, "the builder asks for a blob that only the engine could have");
+                missing.send_if_modified(|first| {
+                    let new = first.is_none();
+                    first.get_or_insert_with(|| digest.to_owned());
+                    new
+                });
+            }
+        }
+        Err(Status::not_found(format!("content {digest}: not found")))
     }
 }
 
-impl State {
-    fn pending(&mut self, reference: &str) -> Result<&mut BytesMut, StoreError> {
-        let room = self.pending.len().saturating_add(self.blobs.len()) < MAX_BLOBS;
-        if !room && !self.pending.contains_key(reference) {
-            return Err(StoreError::TooMuch);
-        }
-        Ok(self.pending.entry(reference.to_owned()).or_default())
-    }
+/// Every change leaves the map whole, so that a panic elsewhere does not make it unusable.
+fn lock(accepted: &Mutex<Accepted>) -> MutexGuard<'_, Accepted> {
+    accepted.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn digest_of(content: &[u8]) -> String {
-    let hex: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
+/// Whether it is `sha256:` and 64 lowercase hexadecimal digits.
+pub(super) fn is_digest(text: &str) -> bool {
+    let hex = text.strip_prefix("sha256:");
+    hex.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
+}
+
+pub(super) fn digest_of(blob: &[u8]) -> String {
+    let hex: String = Sha256::digest(blob).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
 }
 
-fn is_digest(text: &str) -> bool {
-    text.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|c| c.is_ascii_hexdigit()))
+/// A length on the wire.
+pub(super) fn signed(length: usize) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
 }

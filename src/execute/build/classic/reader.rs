@@ -192,7 +192,7 @@ impl<'a> Reader<'a> {
     }
 
     fn begin(&mut self, number: u32, name: String, what: What, begun: Duration) -> Event {
-        let started = Event::Started { number, name: name.clone(), is_step: true, cached: false };
+        let started = Event::Started { number, name: name.clone(), executes: false };
         let (tail, layers) = (VecDeque::new(), BTreeMap::new());
         self.running = Some(Running { number, name, what, cached: false, begun, tail, layers });
         started

@@ -97,12 +97,7 @@ fn steps_are_what_buildkit_counts_and_the_rest_is_kept_apart() {
     assert_eq!(
         seen.events[..3],
         [
-            Event::Started {
-                number: 1,
-                name: "[internal] load build context".to_owned(),
-                is_step: false,
-                cached: false
-            },
+            Event::Started { number: 1, name: "[internal] load build context".to_owned(), executes: false },
             Event::Progress { number: 1, id: "transferring context".to_owned(), current: 7, total: 0, completed: true },
             Event::Finished {
                 number: 1,

@@ -1,0 +1,1 @@
+//! The service, called by a real gRPC client.
