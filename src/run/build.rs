@@ -3,6 +3,7 @@
 mod keep;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
@@ -15,6 +16,7 @@ use crate::buildkit::mask::Masks;
 use crate::buildkit::session::Credentials;
 use crate::buildkit::{BuildKitError, Connection, workers};
 use crate::cache::ledger::{Access, identities};
+use crate::cache::records::Offer;
 use crate::engine::{Engine, ImageStore, Mark};
 use crate::error::chain;
 use crate::execute::build::{Built, Execution, Progress, execute};
@@ -130,25 +132,33 @@ async fn image_caches(
     let lookup = Lookup { engine, connection, access: &access, oldest };
     let found = targets.iter().zip(&identities).map(|(target, identity)| lookup.find(target, identity.as_ref()));
     let found = futures_util::future::join_all(found).await;
+    let mut records = Vec::new();
     let mut caches = Vec::with_capacity(targets.len());
     let mut previous = Vec::with_capacity(targets.len());
     for ((target, mark), found) in targets.iter_mut().zip(marks).zip(found) {
-        let mut cache = ImageCache { stages: inputs.cache_stages, ..found.cache };
         target.cache_from = found.elsewhere;
-        // The first build after a clear is offered no records, from wherever they might come; nor is one that is to take
-        // no step from a cache.
-        if mark.is_some() || target.no_cache == NoCache::All {
-            target.cache_from.clear();
-            cache.offer = None;
-        } else {
+        if takes_from_caches(target, mark.as_ref()) {
             let name = &target.name;
             found.sources.iter().for_each(|source| tracing::debug!("{name}: image cache: {source}"));
+            records.extend(found.records);
+        } else {
+            target.cache_from.clear();
         }
-        caches.push(cache);
+        caches.push(ImageCache { stages: inputs.cache_stages, ..found.cache });
         previous.push(found.previous);
+    }
+    let offer = Offer::new(&records).map(Arc::new);
+    for ((target, mark), cache) in targets.iter().zip(marks).zip(&mut caches) {
+        cache.offer = offer.clone().filter(|_| takes_from_caches(target, mark.as_ref()));
     }
     tracing::debug!("image cache: looked up in {} ms", begun.elapsed().as_millis());
     (caches, previous)
+}
+
+/// The first build after a clear is offered no records, from wherever they might come; nor is one that is to take no step
+/// from a cache.
+fn takes_from_caches(target: &Target, mark: Option<&ClearMark>) -> bool {
+    mark.is_none() && target.no_cache != NoCache::All
 }
 
 /// The classic builder has the images themselves as its cache: the previous one, if nothing else was named.

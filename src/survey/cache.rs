@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 
 use crate::buildkit::Connection;
 use crate::cache::ledger::{Access, Identity, Ledger, LedgerKey, Role};
-use crate::cache::records::{Offer, Records};
+use crate::cache::records::Records;
 use crate::engine::{Engine, ImageDetails, ImageStore};
 use crate::error::chain;
 use crate::image::ImageReference;
@@ -38,7 +38,9 @@ pub struct Lookup<'a> {
 pub struct Found {
     /// The ledger that this run will replace.
     pub previous: Option<Previous>,
-    /// What there is to offer and to keep.
+    /// Records whose layers are in the engine, of each source the most trusted first.
+    pub records: Vec<Records>,
+    /// What there is to keep.
     pub cache: ImageCache,
     /// Cache sources that are not images of this engine: BuildKit asks for them itself.
     pub elsewhere: Vec<CacheSource>,
@@ -104,14 +106,8 @@ impl Lookup<'_> {
                 Some(records)
             })
             .collect();
-        let cache = ImageCache {
-            offer: Offer::new(&records),
-            ledger: keys.into_iter().next(),
-            complete,
-            stages: false,
-            unused,
-        };
-        Found { previous, cache, elsewhere, sources }
+        let cache = ImageCache { offer: None, ledger: keys.into_iter().next(), complete, stages: false, unused };
+        Found { previous, records, cache, elsewhere, sources }
     }
 
     /// The ledgers of these keys, as far as there are any.

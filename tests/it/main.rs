@@ -11,6 +11,7 @@
 //! | `options` | every option of a build arrives in the engine, or is refused |
 //! | `cache` | images as a cache, as far as each engine makes it work |
 //! | `image_cache` | the previous images are the cache: always, for every stage, never stale |
+//! | `generations` | builds in a row, each after a loss and an edit: never stale, no hit lost |
 //! | `memory` | a large context takes little memory |
 //! | `compose` | Compose projects: order, names, labels |
 //! | `classic` | the classic builder: its cache, its failures, its context |
@@ -35,8 +36,9 @@ mod context;
 mod engine;
 mod faults;
 mod gateway;
-mod ledger;
+mod generations;
 mod image_cache;
+mod ledger;
 mod memory;
 mod options;
 mod ssh;

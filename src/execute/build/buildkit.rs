@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::hits::Before;
-use super::{Execution, Progress, blank, repeat};
+use super::{Ended, Execution, Progress, blank, repeat};
 use crate::buildkit::session::filesync::{Directories, Directory, FileSyncService, Transferred};
 use crate::buildkit::session::{ContentStore, ContentStores, Secrets, Services, Session, SshAgents, SshError};
 use crate::buildkit::solve::{CacheEntry, SolveError, SolveRequest, Solved, solve};
@@ -30,12 +30,6 @@ pub(super) struct Request<'a> {
     pub(super) request: &'a SolveRequest,
     pub(super) locals: &'a [Local],
     pub(super) shared_key: &'a str,
-}
-
-/// What a build was, and whether the records that it was offered are any good.
-pub(super) struct Ended {
-    pub(super) outcome: ImageOutcome,
-    pub(super) offer_served: bool,
 }
 
 /// Builds it. `built` is told what came of it as soon as that is known: what follows is for the next build, and nobody

@@ -75,6 +75,7 @@ impl Before {
             }
         }
         let Self::Had { offered, .. } = self else { return };
+        tracing::debug!(?descriptions, "layers that the builder did not have before");
         set(steps, |step| {
             let instruction = plain(&step.instruction);
             if descriptions.is_empty() {

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use futures_util::future::join_all;
 
-use super::Execution;
 use super::buildkit::{IMAGE_DIGEST, OFFER_STORE, directories, import, services};
+use super::{Built, Ended, Execution};
 use crate::buildkit::gateway::Gateway;
 use crate::buildkit::session::filesync::FileSyncService;
 use crate::buildkit::session::{ContentStore, ContentStores, Session, SshError};
@@ -18,7 +18,7 @@ use crate::engine::{Engine, Parents};
 use crate::error::chain;
 use crate::outcome::build::ImageResult;
 use crate::plan::build::keep::{Capture, Keep, KeptStage, Method};
-use crate::plan::build::{How, Local, PlannedBuild};
+use crate::plan::build::{BuildPlan, How, Local, PlannedBuild};
 use crate::project::target::Target;
 
 /// What is there for the next build.
@@ -61,8 +61,25 @@ enum KeepError {
     Records(#[source] RecordsError),
 }
 
+/// Keeps what all builds made.
+pub(super) async fn keep_all(plan: &BuildPlan, ended: Vec<Ended>, with: &Execution<'_>) -> Vec<Built> {
+    let keeping = plan.builds.iter().zip(ended).enumerate().map(|(index, (build, ended))| async move {
+        let Ended { outcome, offer_served } = ended;
+        let kept = keep(index, build, with, &outcome.result, offer_served).await;
+        Built { outcome, kept }
+    });
+    if !one_by_one(with.engine) {
+        return join_all(keeping).await;
+    }
+    let mut built = Vec::with_capacity(plan.builds.len());
+    for keeping in keeping {
+        built.push(keeping.await);
+    }
+    built
+}
+
 /// Keeps what a build made, if it is to be kept. `offer_served` says whether the records that it was offered are any good.
-pub(super) async fn keep(
+async fn keep(
     index: usize,
     build: &PlannedBuild,
     with: &Execution<'_>,
@@ -78,7 +95,7 @@ pub(super) async fn keep(
     }
     let begun = Instant::now();
     // A stage that the build did not need may still be there, as a record that was offered.
-    let offer = build.offer.as_ref().filter(|_| offer_served);
+    let offer = build.offer.as_deref().filter(|_| offer_served);
     let keeper = Keeper { index, connection, target: &build.target, locals, shared_key, offer, with };
     let reference = build.target.tags.first().map(ToString::to_string).unwrap_or_default();
     let kept = keeper.keep(keep, image_id, &reference).await;
@@ -88,7 +105,7 @@ pub(super) async fn keep(
 
 /// Whether the solves of this engine must be done one after the other: before Docker 23.0 (API 1.42) solves that share
 /// steps and end at different times can bring the engine down (`panic: failed to get edge`; seen on 20.10.24).
-pub(super) fn one_by_one(engine: &Engine) -> bool {
+fn one_by_one(engine: &Engine) -> bool {
     let api = engine.info().api_version;
     (api.major, api.minor) < (1, 42)
 }

@@ -85,12 +85,11 @@ pub struct Built {
     pub kept: Kept,
 }
 
-/// A build that has ended.
-enum Ended {
-    /// With what follows it.
-    Kept(Built),
-    /// What follows it is still to be done.
-    Open { outcome: ImageOutcome, offer_served: bool },
+/// A build that has ended, and what it is known by for what follows.
+struct Ended {
+    outcome: ImageOutcome,
+    /// Whether the records that it was offered are any good.
+    offer_served: bool,
 }
 
 /// Builds everything. A build that fails does not stop the others: what they finish is there for the next run, and a
@@ -110,22 +109,15 @@ pub async fn execute(plan: &BuildPlan, with: &Execution<'_>) -> Vec<Built> {
                 Some(because) => {
                     let outcome = skipped(build, with, because);
                     ended(&outcome);
-                    Ended::Kept(Built { outcome, kept: Kept::Nothing })
+                    Ended { outcome, offer_served: false }
                 }
                 None => one(index, build, with, ended).await,
             }
         }
     });
-    let mut built: Vec<Built> = Vec::with_capacity(plan.builds.len());
-    for (index, (one, build)) in join_all(builds).await.into_iter().zip(&plan.builds).enumerate() {
-        built.push(match one {
-            Ended::Kept(built) => built,
-            Ended::Open { outcome, offer_served } => {
-                let kept = keep::keep(index, build, with, &outcome.result, offer_served).await;
-                Built { outcome, kept }
-            }
-        });
-    }
+    // What follows is little more than a question to the builder for each image; but while another build is at work, it
+    // would be told of that one's steps, and they of it.
+    let mut built = keep::keep_all(plan, join_all(builds).await, with).await;
     shared::attribute(&mut built.iter_mut().map(|built| &mut built.outcome).collect::<Vec<_>>(), plan);
     built
 }
@@ -159,20 +151,13 @@ async fn one(index: usize, build: &PlannedBuild, with: &Execution<'_>, ended: im
                 finish(outcome);
                 ended(outcome);
             };
-            let buildkit::Ended { outcome, offer_served } =
-                buildkit::build(index, build, request, with, finished).await;
-            // Where solves must not meet, what follows waits until all builds are done.
-            if keep::one_by_one(with.engine) {
-                return Ended::Open { outcome, offer_served };
-            }
-            let kept = keep::keep(index, build, with, &outcome.result, offer_served).await;
-            Ended::Kept(Built { outcome, kept })
+            buildkit::build(index, build, request, with, finished).await
         }
         How::Classic => {
             let mut outcome = classic::build(index, build, with).await;
             finish(&mut outcome);
             ended(&outcome);
-            Ended::Kept(Built { outcome, kept: Kept::Nothing })
+            Ended { outcome, offer_served: false }
         }
     }
 }

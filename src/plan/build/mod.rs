@@ -12,6 +12,7 @@ pub use error::PlanError;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::buildkit::solve::SolveRequest;
 use crate::cache::ledger::LedgerKey;
@@ -38,8 +39,9 @@ pub struct Facts {
 /// What the image cache has for one target.
 #[derive(Debug, Clone, Default)]
 pub struct ImageCache {
-    /// Records of previous images whose layers are in the engine.
-    pub offer: Option<Offer>,
+    /// Records of previous images whose layers are in the engine. All targets of a run share them: the builder makes one
+    /// graph of what is built at the same time, and a step that two targets share must not depend on who comes first.
+    pub offer: Option<Arc<Offer>>,
     /// The ledger that this run writes; nothing is kept without one.
     pub ledger: Option<LedgerKey>,
     /// What that ledger holds, if every image that it names is in the engine.
@@ -100,7 +102,7 @@ pub struct PlannedBuild {
     /// Where hits come from that the builder did not have itself; nothing where it is offered nothing.
     pub offered: Option<CacheSource>,
     /// Records of previous images, for the builder to find their layers by.
-    pub offer: Option<Offer>,
+    pub offer: Option<Arc<Offer>>,
     /// What follows the build, so that its image is a cache for the next one.
     pub keep: Option<Keep>,
     /// Indexes of the builds that must be done before.

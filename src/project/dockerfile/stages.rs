@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn every_stage_gets_a_name() {
-        let text = "# syntax=x\nARG A\nFROM a \\\n  \nRUN x\nFROM b AS two\nFROM c  ";
+        let text = "# syntax=x\nARG A\nFROM \\\n  a\nRUN x\nFROM b AS two\nFROM c  ";
         let named = Dockerfile::parse(text).unwrap().with_named_stages();
         let stages = Dockerfile::parse(&named).unwrap();
         let names: Vec<_> = stages.stages().iter().map(|stage| stage.name().unwrap()).collect();

@@ -54,9 +54,9 @@ impl Keeper<'_> {
         let previous = previous.map(|previous| &previous.ledger);
         let named = |problem: String| format!("{}: {problem}", self.build.target.name);
         let (images, mut notes) = match (&built.kept, previous) {
-            (Kept::Nothing, _) | (Kept::Known, None) => return Vec::new(),
-            (Kept::Known, Some(previous)) => (previous.images.clone(), Vec::new()),
-            (Kept::Images { images, problems }, _) => {
+            // The ledger knows all of it; writing it again would cost more than such a build itself.
+            (Kept::Nothing | Kept::Known, _) => return Vec::new(),
+            (Kept::Images { images, problems }, previous) => {
                 (with_carried_over(images, keep, previous), problems.iter().cloned().map(named).collect())
             }
         };
@@ -65,10 +65,7 @@ impl Keeper<'_> {
             return notes;
         }
         let salt = Salt::keep(previous);
-        let evidence = match (&built.kept, previous) {
-            (Kept::Known, Some(previous)) => previous.evidence.clone(),
-            _ => self.evidence(&salt).await,
-        };
+        let evidence = self.evidence(&salt).await;
         let (superseded, removable) = self.superseded(previous, &images, &keep.key).await;
         let build = Build {
             event: self.run.context.event.clone(),

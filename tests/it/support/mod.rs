@@ -2,6 +2,7 @@
 
 mod action;
 mod engine;
+mod export;
 mod images;
 mod long;
 mod peer;
@@ -10,6 +11,7 @@ mod proxy;
 
 pub(crate) use action::{Action, Finished};
 pub(crate) use engine::{Engine, engine};
+pub(crate) use export::exported;
 pub(crate) use images::Images;
 pub(crate) use long::{LongBuild, LongStep};
 pub(crate) use peer::{command, docker};

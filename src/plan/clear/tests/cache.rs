@@ -67,7 +67,7 @@ fn they_go_with_the_repository_that_they_are_for() {
         "keep    watchparty-cache/stage:bare  (it has no label that says whose it is)",
         "remove  watchparty-cache/stage:build (build of app, refs/heads/main)  (20.0 MB)",
         "remove  watchparty-cache/capture:killed (build of app, refs/heads/main)  (20.0 MB)",
-        "remove  watchparty-cache/ledger:main (app)  (20.0 MB)",
+        "remove  watchparty-cache/ledger:main (app, pull/1)  (20.0 MB)",
         "keep    watchparty-cache/ledger:newer  (its label has schema 2, which this version does not know)",
         "keep    watchparty-cache/ledger:unclear (app)  (its label does not say that it is of this repository)",
     ];
@@ -79,7 +79,7 @@ fn they_go_with_the_repository_that_they_are_for() {
 fn a_terminal_clears_what_terminals_wrote() {
     let survey = survey(vec![ledger_of(None, 1, "mine", Some("app"), &[]), ledger(2, "job", Some("app"), &[])]);
     let request = ClearRequest { repository: None, ..request(&["app"]) };
-    assert_eq!(decisions(&request, &survey), ["remove  watchparty-cache/ledger:mine (app)  (20.0 MB)"]);
+    assert_eq!(decisions(&request, &survey), ["remove  watchparty-cache/ledger:mine (app, pull/1)  (20.0 MB)"]);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_ledger_goes_though_its_image_is_held_or_gone() {
         [
             "keep    app:latest  (used by container web)".to_owned(),
             format!("keep    {}  (used by container old)", short(3)),
-            "remove  watchparty-cache/ledger:a (app)  (20.0 MB)".to_owned()
+            "remove  watchparty-cache/ledger:a (app, pull/1)  (20.0 MB)".to_owned()
         ]
     );
     // The second survey finds no ledger any more, and the plan still knows what it named.
@@ -120,7 +120,7 @@ fn keep_holds_here_too() {
     assert_eq!(decisions(&keep(&["app"]), &survey), [""; 0], "all of the repository stays");
     let kept = [
         "remove  watchparty-cache/stage:a (build of app, refs/heads/main)  (20.0 MB)",
-        "keep    watchparty-cache/ledger:a (app)  (keep: */ledger)",
+        "keep    watchparty-cache/ledger:a (app, pull/1)  (keep: */ledger)",
     ];
     assert_eq!(decisions(&keep(&["*/ledger"]), &survey), kept, "with what the ledger names");
     assert_eq!(decisions(&keep(&["app:stable"]), &survey).len(), 3, "the cache is not of one tag");
@@ -144,7 +144,7 @@ fn a_digest_of_the_cleared_repository_is_no_name_of_a_predecessor() {
     let pulled = |of: &str| Image { digests: vec![format!("{of}@{}", id(9))], ..image(2, &[]) };
     let with = |of: &str| survey(vec![ledger(1, "a", Some("app"), &[2]), pulled(of)]);
     assert_eq!(decisions(&request(&[]), &with("app"))[0], format!("remove  app@{}  (20.0 MB)", id(9)));
-    assert_eq!(decisions(&request(&[]), &with("base")), ["remove  watchparty-cache/ledger:a (app)  (20.0 MB)"]);
+    assert_eq!(decisions(&request(&[]), &with("base")), ["remove  watchparty-cache/ledger:a (app, pull/1)  (20.0 MB)"]);
 }
 
 #[test]
@@ -166,8 +166,8 @@ fn a_cache_of_a_key_goes_with_an_image_that_it_names() {
             "remove  app:latest  (20.0 MB)",
             &format!("keep    watchparty-cache/stage:else (build of a cache-key, refs/heads/main)  ({reason})"),
             "remove  watchparty-cache/stage:key (build of a cache-key, refs/heads/main)  (20.0 MB)",
-            &format!("keep    watchparty-cache/ledger:else (a cache-key)  ({reason})"),
-            "remove  watchparty-cache/ledger:key (a cache-key)  (20.0 MB)",
+            &format!("keep    watchparty-cache/ledger:else (a cache-key, pull/1)  ({reason})"),
+            "remove  watchparty-cache/ledger:key (a cache-key, pull/1)  (20.0 MB)",
         ]
     );
     let all = plan(&request(&["**"]), &survey(caches()));
@@ -196,8 +196,8 @@ fn without_a_checkout_the_ledgers_name_the_images() {
         "remove  app:sha-1  (20.0 MB)",
         "untag   app:v1  (the image stays as prod:1)",
         "keep    keyed:1  (it belongs to a cache-key, and nothing says that it is meant)",
-        "remove  watchparty-cache/ledger:a (app)  (20.0 MB)",
-        "remove  watchparty-cache/ledger:key (a cache-key)  (20.0 MB)",
+        "remove  watchparty-cache/ledger:a (app, pull/1)  (20.0 MB)",
+        "remove  watchparty-cache/ledger:key (a cache-key, pull/1)  (20.0 MB)",
     ];
     assert_eq!(decisions(&by_ledgers(&[]), &found), expected);
     assert_eq!(plan(&by_ledgers(&[]), &found).tombstones.into_iter().collect::<Vec<_>>(), ["app"]);
@@ -230,7 +230,7 @@ fn prints_them_apart() {
       remove  watchparty-cache/stage:a (build of app, refs/heads/main)  (20.0 MB)
       remove  watchparty-cache/capture:a (build of app, refs/heads/main)  (20.0 MB)
     Ledgers of the image cache
-      remove  watchparty-cache/ledger:a (app)  (20.0 MB)
+      remove  watchparty-cache/ledger:a (app, pull/1)  (20.0 MB)
     Builder cache of the engine, whichever project it is of
       empty
     The next build will know that these were cleared: app
