@@ -361,7 +361,8 @@ pub(super) mod tests {
             &text.replace(id(0).as_str(), "app:latest"),
             &text.replace(id(7).as_str(), "app:latest"),
             &text.replace(ledger.salt.as_str(), "pepper"),
-            &text.replace("\"records\":{}", "\"records\":7"),
+            &text.replace("\"records\":{\"layers\"", "\"records\":{\"layer\""),
+            &text.replace("\"chains\":[]", "\"chains\":[7]"),
         ] {
             assert!(matches!(open(broken), Refusal::Unreadable(_)), "{:?}", open(broken));
         }

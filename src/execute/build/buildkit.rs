@@ -132,6 +132,23 @@ async fn solve_once_or_twice(
     with: &Execution<'_>,
     open: &Open<'_>,
 ) -> Attempt {
+    let attempt = solve_with_the_offer(index, build, request, with, open).await;
+    match &attempt.solved.result {
+        Err(error) if repeat::lost_the_name(error) && !with.cancelled.is_cancelled() => {
+            tracing::debug!(image = build.target.name, "another build gave the image its name: named once more");
+            solve_with_the_offer(index, build, request, with, open).await
+        }
+        Ok(_) | Err(_) => attempt,
+    }
+}
+
+async fn solve_with_the_offer(
+    index: usize,
+    build: &PlannedBuild,
+    request: Request<'_>,
+    with: &Execution<'_>,
+    open: &Open<'_>,
+) -> Attempt {
     let tell = |event| {
         // Nobody listening is no reason to stop.
         let _ = with.progress.send(Progress { build: index, event, at: with.started.elapsed() });

@@ -24,8 +24,8 @@ pub(super) enum Before {
     Had {
         /// Where the offered records come from.
         offered: CacheSource,
-        /// Ids of its own.
-        ids: BTreeSet<String>,
+        /// What made them, by their ids.
+        own: BTreeMap<String, String>,
     },
     /// It was offered records, and does not say what it had.
     Unknown,
@@ -37,9 +37,10 @@ impl Before {
         let Some(offered) = build.offered else { return Self::NothingOffered };
         match usage::records(connection).await {
             Ok(records) => {
-                let ids: BTreeSet<String> =
-                    records.into_iter().filter(|record| record.kind == REGULAR).map(|record| record.id).collect();
-                if ids.is_empty() { Self::Empty { offered } } else { Self::Had { offered, ids } }
+                let regular = records.into_iter().filter(|record| record.kind == REGULAR);
+                let own: BTreeMap<String, String> =
+                    regular.map(|record| (record.id, plain(&record.description))).collect();
+                if own.is_empty() { Self::Empty { offered } } else { Self::Had { offered, own } }
             }
             Err(_) => Self::Unknown,
         }
@@ -55,33 +56,28 @@ impl Before {
     /// `after` are the builder's records after the build. A layer that it did not hold before and that no step of this
     /// build made came out of an offered record; its description is the step that made it.
     pub(super) fn attribute(&self, steps: &mut [StepOutcome], after: &[Record]) {
-        let imported = match self {
+        let (offered, own) = match self {
             Self::NothingOffered => return set(steps, |_| CacheSource::Builder),
             Self::Empty { offered } => return set(steps, |_| *offered),
             Self::Unknown => return set(steps, |_| CacheSource::Mixed),
-            Self::Had { ids, .. } => after.iter().filter(|record| record.kind == REGULAR && !ids.contains(&record.id)),
+            Self::Had { offered, own } => (*offered, own),
         };
-        let mut ran: BTreeMap<String, usize> = BTreeMap::new();
-        for step in steps.iter().filter(|step| !step.cached) {
-            *ran.entry(plain(&step.instruction)).or_default() += 1;
-        }
-        let mut descriptions: Vec<String> = Vec::new();
-        for record in imported {
-            let description = plain(&record.description);
-            match ran.iter_mut().find(|(instruction, count)| **count > 0 && description.contains(instruction.as_str()))
-            {
-                Some((_, count)) => *count -= 1,
-                None => descriptions.push(description),
-            }
-        }
-        let Self::Had { offered, .. } = self else { return };
-        tracing::debug!(?descriptions, "layers that the builder did not have before");
+        let ran: BTreeSet<String> =
+            steps.iter().filter(|step| !step.cached).map(|step| plain(&step.instruction)).collect();
+        // A graph driver's builder takes a layer once more although it has the step's result itself.
+        let known: BTreeSet<&String> = own.values().collect();
+        let imported: Vec<String> = after
+            .iter()
+            .filter(|record| record.kind == REGULAR && !own.contains_key(&record.id))
+            .map(|record| plain(&record.description))
+            .filter(|made_by| !known.contains(made_by) && !ran.iter().any(|step| made_by.contains(step.as_str())))
+            .collect();
         set(steps, |step| {
             let instruction = plain(&step.instruction);
-            if descriptions.is_empty() {
+            if imported.is_empty() {
                 CacheSource::Builder
-            } else if descriptions.iter().any(|description| description.contains(instruction.as_str())) {
-                *offered
+            } else if imported.iter().any(|made_by| made_by.contains(instruction.as_str())) {
+                offered
             } else {
                 CacheSource::Mixed
             }
@@ -106,4 +102,73 @@ fn plain(text: &str) -> String {
         .filter(|(word, _)| word.chars().all(|c| c.is_ascii_uppercase()))
         .map_or(text, |(_, rest)| rest);
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{Before, REGULAR, plain};
+    use crate::buildkit::usage::Record;
+    use crate::outcome::build::{CacheSource, StepOutcome, StepStatus};
+
+    fn step(instruction: &str, cached: bool) -> StepOutcome {
+        StepOutcome {
+            name: instruction.to_owned(),
+            stage: None,
+            position: 2,
+            of: 3,
+            instruction: instruction.to_owned(),
+            cached,
+            source: CacheSource::Builder,
+            status: StepStatus::Done,
+            intervals: Vec::new(),
+        }
+    }
+
+    fn record(id: &str, description: &str) -> Record {
+        let (id, description) = (id.to_owned(), description.to_owned());
+        Record { id, size: 1, in_use: false, shared: false, kind: REGULAR.to_owned(), description }
+    }
+
+    fn sources(before: &Before, after: &[Record]) -> Vec<CacheSource> {
+        let mut steps = [step("COPY a /a", true), step("RUN make", true), step("RUN test", false)];
+        before.attribute(&mut steps, after);
+        steps.iter().map(|step| step.source).collect()
+    }
+
+    #[test]
+    fn what_can_be_known() {
+        use CacheSource::{Builder, Image, Mixed, None};
+        let had = |own: &[(&str, &str)]| Before::Had {
+            offered: Image,
+            own: own.iter().map(|(id, made_by)| ((*id).to_owned(), plain(made_by))).collect::<BTreeMap<_, _>>(),
+        };
+        assert_eq!(sources(&Before::NothingOffered, &[]), [Builder, Builder, None]);
+        assert_eq!(sources(&Before::Empty { offered: Image }, &[]), [Image, Image, None]);
+        assert_eq!(sources(&Before::Unknown, &[]), [Mixed, Mixed, None]);
+        let own = [("1", "COPY a /a # buildkit"), ("2", "mount / from exec /bin/sh -c make")];
+        // What the step that ran has made is new, and no import.
+        let ran = record("3", "mount / from exec /bin/sh -c test");
+        assert_eq!(sources(&had(&own), &[record("1", own[0].1), ran.clone()]), [Builder, Builder, None]);
+        // Taken once more, and known all the same.
+        assert_eq!(sources(&had(&own), &[record("4", "RUN /bin/sh -c make # buildkit")]), [Builder, Builder, None]);
+        let imported = record("5", "RUN /bin/sh -c make # buildkit");
+        assert_eq!(sources(&had(&own[..1]), &[ran, imported]), [Mixed, Image, None]);
+    }
+
+    #[test]
+    fn instructions_are_compared_without_what_differs() {
+        for (text, expected) in [
+            ("RUN make all", "make all"),
+            ("RUN /bin/sh -c make  all # buildkit", "make all"),
+            ("[build 2/5] RUN make all", "make all"),
+            ("mount / from exec /bin/sh -c make all", "make all"),
+            ("COPY --chown=1 a /a # buildkit", "--chown=1 a /a"),
+            ("[2/5] COPY a /a", "a /a"),
+            ("", ""),
+        ] {
+            assert_eq!(plain(text), expected, "{text}");
+        }
+    }
 }

@@ -15,6 +15,13 @@ static LOST: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(&format!("(?:^|[\\s:])(?:{what}):? (?:not found|does not exist)")).ok()
 });
 
+/// Whether two builds gave the image its name at the same time, and this one lost: the containerd store of Docker 28 fails
+/// then (`image "…": already exists`), with everything built. To do it again only names it again.
+pub(super) fn lost_the_name(error: &SolveError) -> bool {
+    let SolveError::Failed { message } = error else { return false };
+    message.contains("image \"") && message.ends_with("\": already exists")
+}
+
 /// Why the records could be to blame for the failure; nothing where they are not.
 ///
 /// A process that ran and failed would fail again, and perhaps only after a long time: that is never repeated.
@@ -77,6 +84,14 @@ mod tests {
         ] {
             assert!(!repeated(other, None), "{other}");
         }
+    }
+
+    #[test]
+    fn a_name_that_another_build_gave() {
+        let lost = |message: &str| super::lost_the_name(&SolveError::Failed { message: message.to_owned() });
+        assert!(lost("image \"docker.io/library/x:latest\": already exists"));
+        assert!(!lost("process \"/bin/sh -c mkdir x\" did not complete successfully: exit code: 1"));
+        assert!(!lost("mkdir: x: already exists"));
     }
 
     #[test]

@@ -79,7 +79,7 @@ fn they_go_with_the_repository_that_they_are_for() {
 fn a_terminal_clears_what_terminals_wrote() {
     let survey = survey(vec![ledger_of(None, 1, "mine", Some("app"), &[]), ledger(2, "job", Some("app"), &[])]);
     let request = ClearRequest { repository: None, ..request(&["app"]) };
-    assert_eq!(decisions(&request, &survey), ["remove  watchparty-cache/ledger:mine (app, pull/1)  (20.0 MB)"]);
+    assert_eq!(decisions(&request, &survey), ["remove  watchparty-cache/ledger:mine (app)  (20.0 MB)"]);
 }
 
 #[test]
