@@ -159,18 +159,20 @@ impl Lookup<'_> {
 
     /// Records whose layers are in the engine, in this image, and that are not too old.
     fn usable(&self, records: Records, image: &ImageDetails) -> Records {
-        let graph_driver = matches!(self.engine.info().store, ImageStore::GraphDriver(_));
-        records.keep(|result| {
-            // A record that does not say when it was made may be older than anything.
-            let young = self.oldest.is_none_or(|oldest| result.created_at().is_some_and(|created| created >= oldest));
-            // The containerd store names an image by what is in it: where the image is, its layers are. A graph driver
-            // asks for a missing layer for almost a minute.
-            let layers = result.layers();
-            let begins = || {
-                image.layers.iter().take(layers.len()).cloned().eq(layers.iter().map(|layer| layer.diff_id.to_string()))
-            };
-            young && (!graph_driver || begins())
-        })
+        let records = match self.oldest {
+            Some(oldest) => records.younger_than(oldest),
+            None => records,
+        };
+        match self.engine.info().store {
+            // The store names an image by what is in it: where the image is, its layers are.
+            ImageStore::Containerd => records,
+            // A graph driver asks for a missing layer for almost a minute.
+            ImageStore::GraphDriver(_) => records.keep(|result| {
+                let layers = result.layers();
+                let begins = image.layers.iter().take(layers.len());
+                begins.cloned().eq(layers.iter().map(|layer| layer.diff_id.to_string()))
+            }),
+        }
     }
 }
 

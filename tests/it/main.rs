@@ -9,7 +9,7 @@
 //! | `build` | images are built as Docker builds them; outputs, summary, exit status |
 //! | `context` | the context that travels is the one that Docker's own client sends |
 //! | `options` | every option of a build arrives in the engine, or is refused |
-//! | `cache` | images as a cache, as far as each engine makes it work |
+//! | `cache` | images of others as a cache |
 //! | `image_cache` | the previous images are the cache: always, for every stage, never stale |
 //! | `generations` | builds in a row, each after a loss and an edit: never stale, no hit lost |
 //! | `memory` | a large context takes little memory |

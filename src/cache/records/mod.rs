@@ -189,6 +189,25 @@ impl Records {
         kept.pruned()
     }
 
+    /// Without the results that were built before `oldest`, and without those that were built upon one of them: a layer is
+    /// as old as what is below it. What a build begins with, a base image or a context, has no age of its own. A result
+    /// that does not say its age may be older than anything.
+    #[must_use]
+    pub fn younger_than(mut self, oldest: DateTime<Utc>) -> Self {
+        let mut aged: Vec<bool> = Vec::with_capacity(self.records.len());
+        for record in &mut self.records {
+            // Links lead to earlier records, so what is below has been looked at.
+            let is_aged = |link: &Link| aged.get(link.record).copied().unwrap_or(true);
+            let below = record.inputs.iter().any(|alternatives| alternatives.iter().all(is_aged));
+            let had_results = !record.results.is_empty();
+            if !record.inputs.is_empty() {
+                record.results.retain(|result| !below && result.created_at.is_some_and(|created| created >= oldest));
+            }
+            aged.push(below || (had_results && record.results.is_empty()));
+        }
+        self.pruned()
+    }
+
     /// Without the records that lead to no result, and the layers that no result needs.
     fn pruned(mut self) -> Self {
         let mut needed = vec![false; self.records.len()];

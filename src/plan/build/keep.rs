@@ -181,11 +181,13 @@ fn stage(build: &SolveRequest, store: Store, name: &str, reference: &str, label:
     KeptStage { name: name.to_owned(), reference: reference.to_owned(), capture }
 }
 
-/// The build once more, for us alone: everything from the cache it has just filled, nothing from a registry.
+/// The build once more, for us alone: everything from the cache it has just filled.
+///
+/// Base images are looked for where the build has looked for them. With `pull` that is their registry: an image that the
+/// engine has under the name may be another one, and nothing would be cached upon it.
 fn internal(build: &SolveRequest) -> SolveRequest {
     let mut attributes = build.attributes.clone();
     attributes.retain(|key, _| key != "no-cache" && !key.starts_with("attest:"));
-    attributes.insert("image-resolve-mode".to_owned(), "local".to_owned());
     SolveRequest {
         attributes,
         exporter: None,

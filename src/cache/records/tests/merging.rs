@@ -246,3 +246,25 @@ fn five_sets_of_two_thousand_records_merge_in_no_time() {
     // In a release it takes a hundredth of that; a machine that tests may be busy.
     assert!(took.as_secs() < 5, "{took:?}");
 }
+
+#[test]
+fn what_is_built_upon_something_old_is_old() {
+    let specs = [
+        // A base image is as old as it likes.
+        built("alpine", &[], "a", 1),
+        built("run", &[&[("", 0)]], "ab", 5),
+        built("make", &[&[("", 1)]], "abc", 9),
+        built("copy", &[&[("", 0)]], "ad", 8),
+        // Found by one of two keys, of which one leads to something old.
+        built("link", &[&[("", 1), ("", 3)]], "ae", 9),
+    ];
+    let at = |second: u32| chrono::DateTime::parse_from_rfc3339(&super::second(second)).expect("a time").to_utc();
+    let left = |oldest: u32| drawn(&records(&specs).younger_than(at(oldest)));
+    assert_eq!(left(5).len(), 5);
+    let old = left(6);
+    assert!(old.iter().any(|record| record.starts_with("alpine() = a")), "{old:?}");
+    assert!(old.iter().any(|record| record.contains("= ad at 08")), "{old:?}");
+    assert!(old.iter().any(|record| record.contains("= ae at 09")), "{old:?}");
+    assert!(!old.iter().any(|record| record.contains("= ab") || record.contains("= abc")), "{old:?}");
+    assert_eq!(left(10), ["alpine() = a at 01"]);
+}
