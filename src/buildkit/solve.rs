@@ -90,6 +90,14 @@ impl SolveRequest {
         self
     }
 
+    /// The same with nothing taken from a cache.
+    #[must_use]
+    pub fn without_cache(mut self) -> Self {
+        self.cache_imports.clear();
+        self.attributes.insert("no-cache".to_owned(), String::new());
+        self
+    }
+
     fn into_api(self, id: String, session: &Session) -> api::SolveRequest {
         let mut frontend_attrs: HashMap<String, String> = self.attributes.into_iter().collect();
         if !self.cache_imports.is_empty() {

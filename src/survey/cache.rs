@@ -163,16 +163,17 @@ impl Lookup<'_> {
             Some(oldest) => records.younger_than(oldest),
             None => records,
         };
-        match self.engine.info().store {
-            // The store names an image by what is in it: where the image is, its layers are.
-            ImageStore::Containerd => records,
-            // A graph driver asks for a missing layer for almost a minute.
-            ImageStore::GraphDriver(_) => records.keep(|result| {
-                let layers = result.layers();
-                let begins = image.layers.iter().take(layers.len());
-                begins.cloned().eq(layers.iter().map(|layer| layer.diff_id.to_string()))
-            }),
-        }
+        let own: BTreeSet<&str> = image.layers.iter().map(String::as_str).collect();
+        records.keep(|result| {
+            let layers: Vec<String> = result.layers().iter().map(|layer| layer.diff_id.to_string()).collect();
+            match self.engine.info().store {
+                // The store names an image by what is in it: where the image is, its layers are. But an export tells of
+                // every layer that happens to be there as a blob, and some are another image's.
+                ImageStore::Containerd => layers.iter().all(|layer| own.contains(layer.as_str())),
+                // A graph driver asks for a missing chain for almost a minute.
+                ImageStore::GraphDriver(_) => image.layers.iter().take(layers.len()).eq(&layers),
+            }
+        })
     }
 }
 

@@ -124,7 +124,8 @@ struct Attempt {
     without_offer: Option<String>,
 }
 
-/// A cache must never fail a build: where it is the records' fault, the build is done once more without them.
+/// A cache must never fail a build: where it is the records' fault, the build is done once more without them. Without the
+/// builder's own as well, which may have taken over what led nowhere.
 async fn solve_once_or_twice(
     index: usize,
     build: &PlannedBuild,
@@ -189,8 +190,9 @@ async fn solve_with_the_offer(
         (Err(error), None) => repeat::because(error, &solved.trace),
     };
     let Some(because) = because else { return Attempt { solved, without_offer: None } };
-    tracing::warn!(image = build.target.name, because, "the build is repeated without the image cache");
-    let solved = solve(open.connection, &open.session, request.request.clone(), masks, with.cancelled, tell).await;
+    tracing::debug!(image = build.target.name, because, "the build is repeated without any cache");
+    let again = request.request.clone().without_cache();
+    let solved = solve(open.connection, &open.session, again, masks, with.cancelled, tell).await;
     Attempt { solved, without_offer: Some(because) }
 }
 

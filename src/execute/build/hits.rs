@@ -10,6 +10,12 @@ use crate::plan::build::PlannedBuild;
 /// The kind of a record that holds the result of a step.
 const REGULAR: &str = "regular";
 
+/// What made a record, if that was a step: directories that were sent are of the same kind.
+fn made_by(record: &Record) -> Option<String> {
+    let is_step = record.kind == REGULAR && !record.description.starts_with("local source for ");
+    is_step.then(|| plain(&record.description)).filter(|made_by| !made_by.is_empty())
+}
+
 /// What the builder had before a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Before {
@@ -37,9 +43,8 @@ impl Before {
         let Some(offered) = build.offered else { return Self::NothingOffered };
         match usage::records(connection).await {
             Ok(records) => {
-                let regular = records.into_iter().filter(|record| record.kind == REGULAR);
-                let own: BTreeMap<String, String> =
-                    regular.map(|record| (record.id, plain(&record.description))).collect();
+                let made = records.into_iter().filter_map(|record| Some((made_by(&record)?, record.id)));
+                let own: BTreeMap<String, String> = made.map(|(made_by, id)| (id, made_by)).collect();
                 if own.is_empty() { Self::Empty { offered } } else { Self::Had { offered, own } }
             }
             Err(_) => Self::Unknown,
@@ -68,10 +73,11 @@ impl Before {
         let known: BTreeSet<&String> = own.values().collect();
         let imported: Vec<String> = after
             .iter()
-            .filter(|record| record.kind == REGULAR && !own.contains_key(&record.id))
-            .map(|record| plain(&record.description))
+            .filter(|record| !own.contains_key(&record.id))
+            .filter_map(made_by)
             .filter(|made_by| !known.contains(made_by) && !ran.iter().any(|step| made_by.contains(step.as_str())))
             .collect();
+        tracing::debug!(?imported, "layers that the builder did not have before");
         set(steps, |step| {
             let instruction = plain(&step.instruction);
             if imported.is_empty() {
@@ -101,7 +107,8 @@ fn plain(text: &str) -> String {
         .split_once(' ')
         .filter(|(word, _)| word.chars().all(|c| c.is_ascii_uppercase()))
         .map_or(text, |(_, rest)| rest);
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    // An image's history has no flags of `COPY`.
+    text.split_whitespace().filter(|word| !word.starts_with("--")).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -164,7 +171,7 @@ mod tests {
             ("RUN /bin/sh -c make  all # buildkit", "make all"),
             ("[build 2/5] RUN make all", "make all"),
             ("mount / from exec /bin/sh -c make all", "make all"),
-            ("COPY --chown=1 a /a # buildkit", "--chown=1 a /a"),
+            ("COPY --chown=1 --from=x a /a", "a /a"),
             ("[2/5] COPY a /a", "a /a"),
             ("", ""),
         ] {

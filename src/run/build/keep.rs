@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use super::Prepared;
 use crate::cache::evidence::{self, Evidence};
 use crate::cache::ledger::{
-    Build, BuildKind, BuildRecord, CachedImage, ImageId, Ledger, LedgerKey, LedgerLabel, Role, Salt, StepFact,
+    Build, BuildKind, BuildRecord, CachedImage, ImageId, Ledger, LedgerKey, LedgerLabel, Refusal, Role, Salt, StepFact,
 };
 use crate::engine::Parents;
 use crate::error::chain;
@@ -132,11 +132,19 @@ impl Keeper<'_> {
         (remembered, removable)
     }
 
-    /// What the other ledgers of the engine name; nothing if that is not known of one of them.
+    /// What the other ledgers of the engine name; nothing if one of them is of a newer version, whose names are unknown.
     async fn named_by_others(&self, own: &LedgerKey) -> Option<Vec<LedgerLabel>> {
         let listed = self.prepared.engine.ledgers().await.ok()?;
-        let others = listed.into_iter().filter(|ledger| ledger.name != own.name());
-        others.map(|ledger| LedgerLabel::read(&ledger.name, ledger.label.as_deref()?).ok()).collect()
+        let mut others = Vec::with_capacity(listed.len());
+        for ledger in listed.into_iter().filter(|ledger| ledger.name != own.name()) {
+            match LedgerLabel::read(&ledger.name, ledger.label.as_deref().unwrap_or_default()) {
+                Ok(label) => others.push(label),
+                Err(Refusal::Newer { .. }) => return None,
+                // No build reads it, so it needs nothing.
+                Err(_) => {}
+            }
+        }
+        Some(others)
     }
 
     /// The engine refuses while a container uses it: then it goes after a later build.

@@ -11,7 +11,7 @@ use crate::buildkit::session::filesync::{Directories, Directory, FileSyncService
 use crate::buildkit::session::{ContentStore, ContentStores, Credentials, Services, Session};
 use crate::buildkit::solve::{CacheEntry, SolveRequest, solve};
 use crate::cache::ledger::{Ledger, LedgerLabel};
-use crate::cache::records::Records;
+use crate::cache::records::{Layer, Records};
 use crate::engine::{ImageDetails, ImageStore};
 use crate::error::chain;
 use crate::image::ImageReference;
@@ -56,7 +56,7 @@ impl Lookup<'_> {
             }
             ImageStore::Containerd => {
                 let (config, layers) = tokio::try_join!(self.config(reference), self.layers(reference))?;
-                Records::from_image_config_with_layers(&config, layers.layers())
+                Records::from_image_config_with_layers(&config, &layers)
             }
         };
         let records = records.map_err(|error| chain(&error))?;
@@ -72,11 +72,14 @@ impl Lookup<'_> {
         read.await.map_err(|error| chain(&error))?.ok_or_else(|| "the builder does not find it".to_owned())
     }
 
-    /// The image's layers by the digests that the containerd store has them under: of a build that is nothing but this
-    /// image, the builder tells them, and no other API does.
-    async fn layers(&self, reference: &ImageReference) -> Result<Records, String> {
+    /// The image's layers by the digests that the containerd store has them under, the lowest first.
+    ///
+    /// No API of the engine tells them; the records of a build upon the image do. It needs a step of its own, because what
+    /// is nothing but an image is not exported.
+    async fn layers(&self, reference: &ImageReference) -> Result<Vec<Layer>, String> {
         let store = ContentStore::accepting();
-        let dockerfile = Directory::in_memory([("Dockerfile", format!("FROM {}\n", reference.canonical()))]);
+        let text = format!("FROM {}\nWORKDIR /watchparty-cache\n", reference.canonical());
+        let dockerfile = Directory::in_memory([("Dockerfile", text)]);
         let files = Directories::new()
             .with("dockerfile", dockerfile)
             .with("context", Directory::in_memory([(".dockerignore", String::new())]));
@@ -105,6 +108,10 @@ impl Lookup<'_> {
         let solved =
             solve(self.connection, &session, request, &Masks::NONE, &CancellationToken::new(), |_event| {}).await;
         solved.result.map_err(|error| chain(&error))?;
-        Records::from_exported_blobs(&store.written()).map_err(|error| chain(&error))
+        let records = Records::from_exported_blobs(&store.written()).map_err(|error| chain(&error))?;
+        let longest = records.results().map(|result| result.layers()).max_by_key(Vec::len).unwrap_or_default();
+        // Without the step's own.
+        let (_, image) = longest.split_last().ok_or("the builder does not tell its layers")?;
+        Ok(image.iter().map(|layer| (*layer).clone()).collect())
     }
 }
