@@ -18,7 +18,10 @@ use crate::plan::clear::{
 use crate::survey::clear::ClearSurvey;
 
 /// A record that is freed may free the one that it was made from, so one prune is not always enough.
-const PRUNE_ROUNDS: usize = 5;
+const PRUNE_ROUNDS: usize = 12;
+/// How long records in use are waited for, and how often they are looked at.
+const RELEASE: Duration = Duration::from_secs(2);
+const RELEASE_PAUSE: Duration = Duration::from_millis(250);
 /// Marks are tiny images, but many; after a signal there is little time.
 const ANY_TIME: Duration = Duration::from_secs(120);
 const HURRY: Duration = Duration::from_secs(3);
@@ -214,9 +217,14 @@ where
     let mut removed = RecordSum::default();
     let mut left = planned;
     let mut failure = None;
+    let begun = tokio::time::Instant::now();
     for _ in 0..PRUNE_ROUNDS {
         if left.remove.count == 0 {
-            break;
+            // A build that has just ended lets its records go a moment later.
+            if left.in_use.count == 0 || begun.elapsed() > RELEASE {
+                break;
+            }
+            tokio::time::sleep(RELEASE_PAUSE).await;
         }
         let round = async {
             let pruned = (cache.prune)().await?;
@@ -227,7 +235,7 @@ where
                 removed.count = removed.count.saturating_add(pruned.records);
                 removed.bytes = removed.bytes.saturating_add(pruned.bytes);
                 left = now;
-                if pruned.records == 0 {
+                if pruned.records == 0 && left.remove.count > 0 {
                     break;
                 }
             }

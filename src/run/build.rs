@@ -14,7 +14,8 @@ use super::engine::{builder, buildkit, facts};
 use super::{Run, secrets};
 use crate::buildkit::mask::Masks;
 use crate::buildkit::session::Credentials;
-use crate::buildkit::{BuildKitError, Connection, workers};
+use crate::buildkit::usage::Record;
+use crate::buildkit::{BuildKitError, Connection, usage, workers};
 use crate::cache::ledger::{Access, identities};
 use crate::cache::records::Offer;
 use crate::engine::{Engine, ImageStore, Mark};
@@ -43,6 +44,8 @@ struct Prepared {
     marks: Vec<Option<ClearMark>>,
     /// The ledger that each build will replace.
     previous: Vec<Option<Previous>>,
+    /// What the builder had before anything was asked of it, if it told it.
+    builder_before: Option<Vec<Record>>,
 }
 
 /// Builds what the inputs ask for.
@@ -100,6 +103,10 @@ async fn prepare(run: &Run, inputs: &BuildInputs) -> Result<Prepared, ExitCode> 
     let connection = connection(wanted.builder, &engine).await.map_err(|error| run.no_buildkit(&error))?;
     let marks = marks(&project.targets, &engine).await;
     let facts = engine_facts(&project, &engine, connection.as_ref()).await;
+    let builder_before = match &connection {
+        Some(connection) => usage::records(connection).await.ok(),
+        None => None,
+    };
     let (caches, previous) =
         image_caches(run, inputs, &mut project.targets, &marks, &engine, connection.as_ref()).await;
     let plan = plan(&project.targets, &project.dockerfiles, caches, &wanted, &facts).map_err(|errors| {
@@ -107,7 +114,7 @@ async fn prepare(run: &Run, inputs: &BuildInputs) -> Result<Prepared, ExitCode> 
         ExitCode::BadInputs
     })?;
     project.warnings.iter().chain(&plan.warnings).for_each(|warning| run.console.warning(warning));
-    Ok(Prepared { project, plan, engine, connection, masks, marks, previous })
+    Ok(Prepared { project, plan, engine, connection, masks, marks, previous, builder_before })
 }
 
 /// What the image cache has for each target, and the ledgers that this run will replace.
@@ -264,6 +271,7 @@ async fn carry_out(run: &Run, inputs: &BuildInputs, prepared: &Prepared) -> Vec<
         connection: prepared.connection.as_ref(),
         engine: &prepared.engine,
         credentials: &credentials(inputs),
+        builder_before: prepared.builder_before.as_deref(),
         masks: &prepared.masks,
         marks: &prepared.marks,
         dockerfiles: &prepared.project.dockerfiles,

@@ -102,11 +102,10 @@ async fn open<'a>(build: &PlannedBuild, request: Request<'_>, with: &Execution<'
         offered.iter().cloned().fold(ContentStores::default(), |stores, store| stores.with(OFFER_STORE, store));
     let services = services.with_content(stores);
     let begun = with.started.elapsed();
-    let opening = async {
-        tokio::join!(Before::look(connection, build), Session::open(connection, services, request.shared_key))
-    };
-    let (before, session) = with.cancelled.run_until_cancelled(opening).await.ok_or(ImageResult::Cancelled)?;
+    let opening = Session::open(connection, services, request.shared_key);
+    let session = with.cancelled.run_until_cancelled(opening).await.ok_or(ImageResult::Cancelled)?;
     let session = session.map_err(|error| ImageResult::Failed(broken(&error)))?;
+    let before = Before::of(build, with.builder_before);
     Ok(Open { connection, session, offered, transferred, before, begun })
 }
 

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::buildkit::Connection;
-use crate::buildkit::usage::{self, Record};
+use crate::buildkit::usage::Record;
 use crate::outcome::build::{CacheSource, StepOutcome};
 use crate::plan::build::PlannedBuild;
 
@@ -38,17 +37,16 @@ pub(super) enum Before {
 }
 
 impl Before {
-    /// Looks, if there is anything to tell apart.
-    pub(super) async fn look(connection: &Connection, build: &PlannedBuild) -> Self {
-        let Some(offered) = build.offered else { return Self::NothingOffered };
-        match usage::records(connection).await {
-            Ok(records) => {
-                let made = records.into_iter().filter_map(|record| Some((made_by(&record)?, record.id)));
-                let own: BTreeMap<String, String> = made.map(|(made_by, id)| (id, made_by)).collect();
-                if own.is_empty() { Self::Empty { offered } } else { Self::Had { offered, own } }
-            }
-            Err(_) => Self::Unknown,
-        }
+    /// Out of all the builder's records before the run, if it told them.
+    pub(super) fn of(build: &PlannedBuild, records: Option<&[Record]>) -> Self {
+        let (offered, records) = match (build.offered, records) {
+            (None, _) => return Self::NothingOffered,
+            (Some(_), None) => return Self::Unknown,
+            (Some(offered), Some(records)) => (offered, records),
+        };
+        let made = records.iter().filter_map(|record| Some((record.id.clone(), made_by(record)?)));
+        let own: BTreeMap<String, String> = made.collect();
+        if own.is_empty() { Self::Empty { offered } } else { Self::Had { offered, own } }
     }
 
     /// Whether the builder's records after the build are needed to tell.

@@ -21,6 +21,7 @@ use crate::buildkit::Connection;
 use crate::buildkit::mask::Masks;
 use crate::buildkit::session::Credentials;
 use crate::buildkit::trace::Event;
+use crate::buildkit::usage::Record;
 use crate::engine::Engine;
 use crate::outcome::build::{ClearMark, ImageOutcome, ImageResult};
 use crate::plan::build::{BuildPlan, How, PlannedBuild};
@@ -45,6 +46,8 @@ pub struct Execution<'a> {
     pub engine: &'a Engine,
     /// Registry logins.
     pub credentials: &'a Credentials,
+    /// What the builder had before the run, if it told it.
+    pub builder_before: Option<&'a [Record]>,
     /// What must not be shown of each build, by its index.
     pub masks: &'a [Masks],
     /// The marks that clears left, by the build's index.
