@@ -149,7 +149,7 @@ remove_superseded() {
 add_pruned_row() {
     local engine=$1 case=$2 who row ours
     ours=$(values "$engine" "$case" ours 5 | median)
-    row="| $engine | $(pruned_title "$case") |"
+    row="| $(engine_title "$engine") | $(pruned_title "$case") |"
     for who in "${CONTENDERS[@]}"; do
         row+=" $(cell "$engine" "$case" "$who" "$ours") |"
     done

@@ -74,7 +74,7 @@ add_records_row() {
     for part in "${PARTS[@]%% *}" all; do
         parts+=("$(median "$work/records-$engine-$change-$who-$part")")
     done
-    row=$(printf '| %s | %s | %s | %.3f |' "$engine" "$title" "$stages" "$seconds")
+    row=$(printf '| %s | %s | %s | %.3f |' "$(engine_title "$engine")" "$title" "$stages" "$seconds")
     row+=$(printf ' %.0f |' "${parts[@]}")
     row+=$(awk -v all="${parts[-1]}" -v seconds="$seconds" 'BEGIN { printf " %.0f %% |", all / 10 / seconds }')
     add_row records "$row"

@@ -131,9 +131,9 @@ peak_of() {
 add_warm_row() {
     local theirs ours
     theirs=$(values "$1" "$2" theirs 5 | median) ours=$(values "$1" "$2" ours 5 | median)
-    add_row warm "$(awk -v engine="$1" -v title="$(warm_title "$2")" -v theirs="$theirs" -v ours="$ours" \
+    add_row warm "$(awk -v engine="$(engine_title "$1")" -v title="$(warm_title "$2")" -v theirs="$theirs" -v ours="$ours" \
         -v theirs_peak="$(cat "$work/theirs.peak")" -v ours_peak="$(cat "$work/ours.peak")" 'BEGIN {
-            printf "| %s | %s | %.2f | %.2f | %.2f | %d MB | %d MB |", engine, title, theirs, ours, ours / theirs,
+            printf "| %s | %s | %.2f | %.2f | **%.2f** | %d MB | %d MB |", engine, title, theirs, ours, ours / theirs,
                 theirs_peak * 1.024 / 1000, ours_peak * 1.024 / 1000
         }')"
 }
