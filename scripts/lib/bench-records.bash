@@ -50,12 +50,13 @@ build_with_records() {
     measure "$directory" "${STEP[@]}"
 }
 
-# One line for each part, of all images together, and for their sum.
+# One line for each part: of the image that took longest, because all are kept at the same time.
+# And one for the sum of the parts.
 keep_parts() {
     local part
     for part in "${PARTS[@]}"; do
         sed -n "s/.*image cache: $part \([0-9.]*\) ms.*/\1/p" "$work/log" |
-            awk '{ sum += $1 } END { print sum + 0 }' | tee -a "$work/records-$1-$2-$3-${part%% *}"
+            awk '$1 > longest { longest = $1 } END { print longest + 0 }' | tee -a "$work/records-$1-$2-$3-${part%% *}"
     done | awk '{ sum += $1 } END { print sum + 0 }' >>"$work/records-$1-$2-$3-all"
 }
 
