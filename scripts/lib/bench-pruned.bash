@@ -157,16 +157,22 @@ add_pruned_row() {
 }
 
 # cell ENGINE CASE WHO OURS: seconds, cached steps, and the ratio to theirs. Where not every
-# generation had as many steps cached, those of each are there.
+# generation had as many steps cached, those of each are there; and since a median of hits and
+# misses is the one or the other, the seconds are then a mean, marked ⌀.
 cell() {
-    local seconds cached total
-    seconds=$(values "$1" "$2" "$3" 5 | median)
+    local seconds cached total mark=
     cached=$(values "$1" "$2" "$3" 6 | paste -sd ' ')
     total=$(values "$1" "$2" "$3" 7 | sort --numeric-sort | tail -n 1)
-    [[ $(tr ' ' '\n' <<<"$cached" | sort -u | wc -l) != 1 ]] || cached=${cached%% *}
+    if [[ $(tr ' ' '\n' <<<"$cached" | sort -u | wc -l) == 1 ]]; then
+        cached=${cached%% *}
+        seconds=$(values "$1" "$2" "$3" 5 | median)
+    else
+        mark='⌀ '
+        seconds=$(values "$1" "$2" "$3" 5 | awk '{ sum += $1 } END { print sum / NR }')
+    fi
+    printf '%s%.2f s, %s/%s' "$mark" "$seconds" "$cached" "$total"
     case $3 in
-        ours | kept) printf '%.2f s, %s/%s' "$seconds" "$cached" "$total" ;;
-        *) awk -v seconds="$seconds" -v steps="$cached/$total" -v ours="$4" \
-            'BEGIN { printf "%.2f s, %s, **%.2f**", seconds, steps, ours / seconds }' ;;
+        ours | kept) ;;
+        *) awk -v theirs="$seconds" -v ours="$4" 'BEGIN { printf ", **%.2f**", ours / theirs }' ;;
     esac
 }
