@@ -29,7 +29,7 @@ prepare_step() {
         GITHUB_STEP_SUMMARY="$directory/summary.md" GITHUB_OUTPUT="$directory/outputs"
         GITHUB_STATE="$directory/state" GITHUB_ENV="$directory/environment"
         RUNNER_OS=Linux RUNNER_TEMP="$directory" RUNNER_ENVIRONMENT=self-hosted)
-    for name in DOCKER_TLS_VERIFY DOCKER_CERT_PATH; do
+    for name in DOCKER_TLS_VERIFY DOCKER_CERT_PATH RUNNER_DEBUG; do
         [[ -z ${!name:-} ]] || STEP+=("$name=${!name}")
     done
     for input in "$@"; do

@@ -154,7 +154,7 @@ async fn image_caches(
         caches.push(ImageCache { stages: inputs.cache_stages, ..found.cache });
         previous.push(found.previous);
     }
-    let offer = Offer::new(&records).map(Arc::new);
+    let offer = Offer::new(&records, Some(uuid::Uuid::new_v4().as_u128())).map(Arc::new);
     for ((target, mark), cache) in targets.iter().zip(marks).zip(&mut caches) {
         cache.offer = offer.clone().filter(|_| takes_from_caches(target, mark.as_ref()));
     }

@@ -1,6 +1,7 @@
 //! Records as BuildKit imports them: the blobs of a cache manifest and its config.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
@@ -32,11 +33,13 @@ impl Offer {
     ///
     /// BuildKit refuses blobs over 1 MiB. Results are left out until they fit: those of the last set first, and of one set
     /// the oldest first.
+    ///
+    /// `nonce` is new for every build: see [`strangers`]. Without one the same sources give the same bytes.
     #[must_use]
-    pub fn new(sources: &[Records]) -> Option<Self> {
+    pub fn new(sources: &[Records], nonce: Option<u128>) -> Option<Self> {
         let all = Records::merge(sources.iter().cloned());
         let results = all.count_with_results();
-        if let Some(offer) = Self::of(&all, 0) {
+        if let Some(offer) = Self::of(&all, 0, nonce) {
             return Some(offer);
         }
         let ranked: usize = sources.iter().map(|source| source.results().count()).sum();
@@ -45,7 +48,7 @@ impl Offer {
         while too_many - fits > 1 {
             let count = fits.midpoint(too_many);
             let some = first_results(sources, count);
-            match Self::of(&some, results.saturating_sub(some.count_with_results())) {
+            match Self::of(&some, results.saturating_sub(some.count_with_results()), nonce) {
                 Some(offer) => (fits, best) = (count, Some(offer)),
                 None => too_many = count,
             }
@@ -54,11 +57,11 @@ impl Offer {
     }
 
     /// The blobs of merged records, if there are records and the blobs are small enough.
-    fn of(records: &Records, left_out: usize) -> Option<Self> {
+    fn of(records: &Records, left_out: usize, nonce: Option<u128>) -> Option<Self> {
         if records.is_empty() {
             return None;
         }
-        let config = serde_json::to_vec(&config(records)).ok().filter(|config| config.len() <= OFFER_BYTES)?;
+        let config = serde_json::to_vec(&config(records, nonce)).ok().filter(|config| config.len() <= OFFER_BYTES)?;
         let config_digest = Digest::of(&config);
         let config_descriptor = Descriptor {
             media_type: Some(CONFIG_MEDIA_TYPE.to_owned()),
@@ -101,13 +104,30 @@ fn first_results(sources: &[Records], count: usize) -> Records {
     }))
 }
 
-fn config(records: &Records) -> OfferedConfig {
+/// For each record that stands upon one without inputs, by its index: the digest of a record that no build can ask for, as
+/// one more alternative of its first input.
+///
+/// BuildKit makes a record's id out of those of its inputs (`cache/remotecache/v1`, `computeID`), and takes a record that
+/// its own cache has under the same id for the same one, results included (`solver/combinedcache.go`). A key of an earlier
+/// import that has outlived its result would hide ours. With a stranger among the inputs an id is never that of an earlier
+/// import; each record has a stranger of its own, so that no two come to share an input.
+fn strangers(records: &Records, nonce: Option<u128>) -> BTreeMap<usize, Digest> {
+    let Some(nonce) = nonce else { return BTreeMap::new() };
+    let is_root = |link: &super::Link| records.records.get(link.record).is_some_and(|record| record.inputs.is_empty());
+    let stands_upon_root = |record: &Record| record.inputs.first().is_some_and(|links| links.iter().any(is_root));
+    let indexed = records.records.iter().enumerate().filter(|(_, record)| stands_upon_root(record));
+    indexed.map(|(index, _)| (index, Digest::of(format!("watchparty-cache {nonce:032x} {index}").as_bytes()))).collect()
+}
+
+fn config(records: &Records, nonce: Option<u128>) -> OfferedConfig {
+    let strangers = strangers(records, nonce);
+    let places: BTreeMap<usize, usize> = strangers.keys().copied().zip(records.records.len()..).collect();
     let index = |index: usize| i64::try_from(index).unwrap_or(i64::MAX);
     let layers = records.chains.iter().filter_map(|chain| {
         let blob = records.layers.get(chain.layer)?.blob;
         Some(ConfigLayer { blob, parent: chain.parent.map_or(-1, index) })
     });
-    let record = |record: &Record| OfferedRecord {
+    let record = |(number, record): (usize, &Record)| OfferedRecord {
         digest: record.digest,
         layers: record
             .results
@@ -117,12 +137,18 @@ fn config(records: &Records) -> OfferedConfig {
         inputs: record
             .inputs
             .iter()
-            .map(|links| {
+            .enumerate()
+            .map(|(input, links)| {
+                let stranger = places.get(&number).filter(|_| input == 0);
+                let stranger = stranger.map(|place| ConfigLink { selector: String::new(), link: index(*place) });
                 let link =
                     |link: &super::Link| ConfigLink { selector: link.selector.clone(), link: index(link.record) };
-                links.iter().map(link).collect()
+                links.iter().map(link).chain(stranger).collect()
             })
             .collect(),
     };
-    OfferedConfig { layers: layers.collect(), records: records.records.iter().map(record).collect() }
+    let unknown =
+        strangers.values().map(|digest| OfferedRecord { digest: *digest, layers: Vec::new(), inputs: Vec::new() });
+    let records = records.records.iter().enumerate().map(record).chain(unknown);
+    OfferedConfig { layers: layers.collect(), records: records.collect() }
 }

@@ -57,7 +57,7 @@ fn exercise(records: Records) {
         turn = !turn;
         turn && !result.layers().is_empty()
     });
-    let Some(offer) = Offer::new(&[half, records]) else { return };
+    let Some(offer) = Offer::new(&[half, records], None) else { return };
     let [(digest, manifest), (_, config)] = offer.blobs.as_slice() else { panic!("an offer is two blobs") };
     assert_eq!(*digest, Digest::of(manifest).to_string());
     let offered = Records::from_export(manifest, config).expect("what is offered can be imported");

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use chrono::Utc;
 use futures_util::future::join_all;
+use tokio::sync::Mutex;
 
 use super::Prepared;
 use crate::cache::evidence::{self, Evidence};
@@ -26,8 +27,10 @@ const REMEMBERED: usize = 100;
 
 /// Keeps what every build left. What could not be kept is said, a line for each, and fails nothing.
 pub(super) async fn keep(run: &Run, inputs: &BuildInputs, prepared: &Prepared, built: &[Built]) -> Vec<String> {
+    // One after the other: a ledger that is being replaced looks like one that a killed run left behind.
+    let writing = Mutex::new(());
     let each = prepared.plan.builds.iter().zip(built).enumerate().map(|(index, (build, built))| {
-        let keeper = Keeper { run, inputs, prepared, index, build };
+        let keeper = Keeper { run, inputs, prepared, index, build, writing: &writing };
         async move {
             // A cancelled run leaves the ledgers as they were.
             run.cancellation.token().run_until_cancelled(keeper.keep(built)).await.unwrap_or_default()
@@ -44,6 +47,7 @@ struct Keeper<'a> {
     prepared: &'a Prepared,
     index: usize,
     build: &'a PlannedBuild,
+    writing: &'a Mutex<()>,
 }
 
 impl Keeper<'_> {
@@ -94,6 +98,7 @@ impl Keeper<'_> {
         let label = ledger.label().encode().map_err(|error| chain(&error))?;
         let predecessor = self.prepared.previous.get(self.index).and_then(Option::as_ref);
         let predecessor = predecessor.map(|previous| previous.image_id.as_str());
+        let _alone = self.writing.lock().await;
         let written = self.prepared.engine.write_ledger(&name, &label, &document, ledger.written_at, predecessor);
         written.await.map_err(|error| chain(&error))
     }

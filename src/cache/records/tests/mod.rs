@@ -117,7 +117,7 @@ fn records(specs: &[Spec]) -> Records {
 
 /// What is offered of these sources, read as an export: its config and the records.
 fn offered(sources: &[Records]) -> Option<(Value, Records)> {
-    let offer = super::Offer::new(sources)?;
+    let offer = super::Offer::new(sources, None)?;
     let [(_, manifest), (_, config)] = offer.blobs.as_slice() else { panic!("not two blobs") };
     Some((serde_json::from_slice(config).unwrap(), Records::from_export(manifest, config).unwrap()))
 }

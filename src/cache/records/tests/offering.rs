@@ -10,7 +10,7 @@ fn an_offer_is_an_image_index_and_its_config() {
         built("run", &[&[("", 0)]], "a", 1),
         built("copy", &[&[("", 1)], &[("/x", 0)]], "ab", 2),
     ]);
-    let offer = Offer::new(&[source]).unwrap();
+    let offer = Offer::new(&[source], None).unwrap();
     assert_eq!((offer.records, offer.results, offer.left_out), (3, 2, 0));
     let [(digest, manifest), (config_digest, config)] = offer.blobs.as_slice() else { panic!("not two blobs") };
     assert_eq!(*digest, offer.digest);
@@ -45,8 +45,8 @@ fn an_offer_is_an_image_index_and_its_config() {
 
 #[test]
 fn nothing_is_offered_where_nothing_is_cached() {
-    assert_eq!(Offer::new(&[]), None);
-    assert_eq!(Offer::new(&[Records::default(), records(&[key("alpine", &[])])]), None);
+    assert_eq!(Offer::new(&[], None), None);
+    assert_eq!(Offer::new(&[Records::default(), records(&[key("alpine", &[])])], None), None);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn the_same_sources_give_the_same_bytes() {
         };
         vec![specs("one"), specs("two"), specs("three")]
     };
-    assert_eq!(Offer::new(&sources()), Offer::new(&sources()));
+    assert_eq!(Offer::new(&sources(), None), Offer::new(&sources(), None));
 }
 
 /// Records, of which each has a result, that are too many for one offer if there are more than about 4,000 of them.
@@ -78,7 +78,7 @@ fn many(count: usize, base: &str) -> Records {
 #[test]
 fn what_is_too_large_loses_the_last_source_s_oldest_results() {
     let (first, last) = (many(3_000, "first"), many(3_000, "last"));
-    let offer = Offer::new(&[first.clone(), last.clone()]).unwrap();
+    let offer = Offer::new(&[first.clone(), last.clone()], None).unwrap();
     assert!(offer.blobs.iter().all(|(_, blob)| blob.len() <= 900 << 10));
     assert!(offer.blobs.iter().any(|(_, blob)| blob.len() > 899 << 10), "room is left");
     assert_eq!(offer.results + offer.left_out, 6_000);
@@ -98,6 +98,43 @@ fn what_is_too_large_loses_the_last_source_s_oldest_results() {
     assert_eq!(times("first", &read), 40, "the first source is whole");
     assert_eq!(times("last", &read), 20, "of the last one the newest are left");
 
-    let alone = Offer::new(&[many(6_000, "first")]).unwrap();
+    let alone = Offer::new(&[many(6_000, "first")], None).unwrap();
     assert!(alone.left_out > 0 && alone.results > 3_000);
+}
+
+#[test]
+fn with_a_nonce_every_record_has_a_stranger_of_its_own() {
+    let source = records(&[
+        key("alpine", &[]),
+        key("busybox", &[]),
+        // The same instruction on two bases must stay two.
+        built("run", &[&[("", 0)]], "a", 1),
+        built("run", &[&[("", 1)]], "b", 1),
+        built("make", &[&[("", 2)]], "ac", 2),
+    ]);
+    let config = |nonce: u128| -> serde_json::Value {
+        let offer = Offer::new(std::slice::from_ref(&source), Some(nonce)).unwrap();
+        serde_json::from_slice(&offer.blobs[1].1).unwrap()
+    };
+    let (one, two) = (config(1), config(2));
+    let added = |config: &serde_json::Value| -> Vec<String> {
+        let list = config["records"].as_array().unwrap();
+        list[5..].iter().map(|record| record["digest"].as_str().unwrap().to_owned()).collect()
+    };
+    let mut all = [added(&one), added(&two)].concat();
+    assert_eq!(all.len(), 4);
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 4, "each is new");
+    let links: Vec<usize> = one["records"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|record| Some(record["inputs"][0].as_array()?.len()))
+        .collect();
+    assert_eq!(links, [2, 2, 1], "those upon a base have one more alternative, the others none");
+    // Read back, they are what they were: strangers lead to no result.
+    let offer = Offer::new(std::slice::from_ref(&source), Some(3)).unwrap();
+    let read = Records::from_export(&offer.blobs[0].1, &offer.blobs[1].1).unwrap();
+    assert_eq!(read.count_with_results(), source.count_with_results());
 }
