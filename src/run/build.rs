@@ -22,7 +22,7 @@ use crate::engine::{Engine, ImageStore, Mark};
 use crate::error::chain;
 use crate::execute::build::{Built, Execution, Progress, execute};
 use crate::inputs::{BuildInputs, Source};
-use crate::outcome::build::{BuildOutcome, ClearMark, EngineFacts, ImageResult};
+use crate::outcome::build::{BuildOutcome, ClearMark, EngineFacts, ImageOutcome, ImageResult};
 use crate::plan::build::{BuildPlan, Builder, Facts, ImageCache, Wanted, plan};
 use crate::project::target::{CacheSource, NoCache, Target};
 use crate::project::{Project, Request, resolve};
@@ -58,13 +58,14 @@ pub(super) async fn build(run: &Run, inputs: &BuildInputs) -> ExitCode {
     };
     let built = carry_out(run, inputs, &prepared).await;
     let notes = keep::keep(run, inputs, &prepared, &built).await;
+    let repeated: Vec<String> = built.iter().filter_map(|built| repeated(&built.outcome)).collect();
     let images = built.into_iter().map(|built| built.outcome).collect();
     let Prepared { project, plan, engine, .. } = &prepared;
     let outcome = BuildOutcome {
         started_at,
         duration: run.started.elapsed(),
         images,
-        warnings: project.warnings.iter().chain(&plan.warnings).cloned().chain(notes).collect(),
+        warnings: project.warnings.iter().chain(&plan.warnings).cloned().chain(repeated).chain(notes).collect(),
         engine: facts(engine, prepared.builder()),
         cancelled: run.cancellation.is_cancelled(),
     };
@@ -146,7 +147,9 @@ async fn image_caches(
         target.cache_from = found.elsewhere;
         if takes_from_caches(target, mark.as_ref()) {
             let name = &target.name;
-            found.sources.iter().for_each(|source| tracing::debug!("{name}: image cache: {source}"));
+            if !found.sources.is_empty() {
+                run.console.info(&format!("{name}: records of previous images: {}", found.sources.join(", ")));
+            }
             records.extend(found.records);
         } else {
             target.cache_from.clear();
@@ -160,6 +163,12 @@ async fn image_caches(
     }
     tracing::debug!("image cache: looked up in {} ms", begun.elapsed().as_millis());
     (caches, previous)
+}
+
+/// A cache that led nowhere costs time, and the person should know why.
+fn repeated(outcome: &ImageOutcome) -> Option<String> {
+    let because = outcome.without_cache.as_ref()?;
+    Some(format!("{}: built a second time, without any cache, because the first time failed: {because}", outcome.name))
 }
 
 /// The first build after a clear is offered no records, from wherever they might come; nor is one that is to take no step

@@ -69,8 +69,7 @@ impl Lookup<'_> {
     /// Looks for everything that a target can take steps from.
     pub async fn find(&self, target: &Target, identity: Option<&Identity>) -> Found {
         let keys = identity.map(|identity| self.access.keys(identity)).unwrap_or_default();
-        let (ledgers, (images, elsewhere)) = tokio::join!(self.ledgers(&keys), self.images(target));
-        let mut unused = Vec::new();
+        let (ledgers, (images, elsewhere, mut unused)) = tokio::join!(self.ledgers(&keys), self.images(target));
         let mut readable = Vec::new();
         for (key, ledger) in keys.iter().zip(ledgers) {
             match ledger {
@@ -87,7 +86,7 @@ impl Lookup<'_> {
             }
             // An image that nobody named is looked at in vain without a word.
             let named = !target.cache_from.is_empty();
-            match self.foreign(&reference, &details).await {
+            match self.foreign(&reference, &details, named).await {
                 Ok(found) => candidates.extend(found),
                 Err(reason) if named => unused.push(UnusedSource { source: reference.to_string(), reason }),
                 Err(_) => {}
@@ -123,7 +122,10 @@ impl Lookup<'_> {
     }
 
     /// Images of the engine among the cache sources, the first tag if none was named; and the other sources.
-    async fn images(&self, target: &Target) -> (Vec<(ImageReference, ImageDetails)>, Vec<CacheSource>) {
+    async fn images(
+        &self,
+        target: &Target,
+    ) -> (Vec<(ImageReference, ImageDetails)>, Vec<CacheSource>, Vec<UnusedSource>) {
         let implied = target.tags.first().filter(|_| target.cache_from.is_empty()).cloned().map(CacheSource::Image);
         let sources = target.cache_from.iter().cloned().chain(implied.clone());
         let looked_up = sources.map(|source| async {
@@ -135,16 +137,21 @@ impl Lookup<'_> {
                 CacheSource::BuildKit(_) => Err(source),
             }
         });
-        let (mut images, mut elsewhere) = (Vec::new(), Vec::new());
+        let (mut images, mut elsewhere, mut absent) = (Vec::new(), Vec::new(), Vec::new());
         for found in join_all(looked_up).await {
             match found {
                 Ok(image) => images.push(image),
                 // Nobody asked for a request to a registry.
                 Err(source) if Some(&source) == implied.as_ref() => {}
+                // Names without an owner are the official images' on Docker Hub: nobody's cache is there.
+                Err(CacheSource::Image(reference)) if reference.canonical().starts_with("docker.io/library/") => {
+                    let reason = "the engine has no such image yet".to_owned();
+                    absent.push(UnusedSource { source: reference.to_string(), reason });
+                }
                 Err(source) => elsewhere.push(source),
             }
         }
-        (images, elsewhere)
+        (images, elsewhere, absent)
     }
 
     /// The candidates' images that the engine has, by id.
@@ -189,13 +196,9 @@ fn candidates(ledger: &Ledger) -> impl Iterator<Item = Candidate> {
     })
 }
 
-/// What a ledger holds, if everything of it is there.
+/// What of a ledger is there, if the image itself is.
 fn complete(ledger: &Ledger, present: &BTreeMap<String, ImageDetails>) -> Option<Complete> {
-    let all = ledger.images.iter().all(|image| present.contains_key(image.id.as_str()));
-    let image_id = ledger.images.iter().find(|image| image.role == Role::Final)?.id.to_string();
-    let stages = ledger.images.iter().filter_map(|image| match &image.role {
-        Role::Stage { name } => Some(name.clone()),
-        Role::Final => None,
-    });
-    all.then(|| Complete { image_id, stages: stages.collect() })
+    let mut there = ledger.images.iter().filter(|image| present.contains_key(image.id.as_str()));
+    let image_id = there.find(|image| image.role == Role::Final)?.id.to_string();
+    Some(Complete { image_id })
 }

@@ -14,6 +14,9 @@ pub struct LedgerLabel {
     pub key: LedgerKey,
     /// The engine's ids of the images that it names.
     pub images: Vec<ImageId>,
+    /// The engine's ids of images that the same builds made before, as far as they were there.
+    #[serde(default)]
+    pub superseded: Vec<ImageId>,
 }
 
 impl LedgerLabel {
@@ -30,6 +33,11 @@ impl LedgerLabel {
     /// Whether the ledger names an image.
     pub fn knows(&self, image: &str) -> bool {
         self.images.iter().any(|known| known.as_str() == image)
+    }
+
+    /// Whether the builds that write this ledger made an image, the last one or one before.
+    pub fn made(&self, image: &str) -> bool {
+        self.knows(image) || self.superseded.iter().any(|known| known.as_str() == image)
     }
 
     /// The label's text.
@@ -72,7 +80,8 @@ impl Ledger {
     /// The summary for the label.
     pub fn label(&self) -> LedgerLabel {
         let images = self.images.iter().map(|image| image.id.clone());
-        LedgerLabel { schema: SCHEMA, key: self.key.clone(), images: images.collect() }
+        let superseded = self.superseded.clone();
+        LedgerLabel { schema: SCHEMA, key: self.key.clone(), images: images.collect(), superseded }
     }
 }
 

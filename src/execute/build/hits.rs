@@ -73,14 +73,14 @@ impl Before {
             .iter()
             .filter(|record| !own.contains_key(&record.id))
             .filter_map(made_by)
-            .filter(|made_by| !known.contains(made_by) && !ran.iter().any(|step| made_by.contains(step.as_str())))
+            .filter(|made_by| !known.contains(made_by) && !ran.contains(made_by))
             .collect();
         tracing::debug!(?imported, "layers that the builder did not have before");
         set(steps, |step| {
             let instruction = plain(&step.instruction);
             if imported.is_empty() {
                 CacheSource::Builder
-            } else if imported.iter().any(|made_by| made_by.contains(instruction.as_str())) {
+            } else if imported.contains(&instruction) {
                 offered
             } else {
                 CacheSource::Mixed

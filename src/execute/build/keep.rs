@@ -1,6 +1,6 @@
 //! After a build: its records, and its intermediate stages as images of ours.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
@@ -16,7 +16,7 @@ use crate::cache::ledger::{CachedImage, ImageId, Role};
 use crate::cache::records::{Offer, Records, RecordsError};
 use crate::engine::{Engine, Parents};
 use crate::error::chain;
-use crate::outcome::build::ImageResult;
+use crate::outcome::build::{ImageOutcome, ImageResult, Interval, OperationKind, OperationOutcome};
 use crate::plan::build::keep::{Capture, Keep, KeptStage, Method};
 use crate::plan::build::{BuildPlan, How, Local, PlannedBuild};
 use crate::project::target::Target;
@@ -37,6 +37,9 @@ pub enum Kept {
         problems: Vec<String>,
     },
 }
+
+/// How long another run's steps are waited for.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Why an image's records are not there.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +68,17 @@ enum KeepError {
 pub(super) async fn keep_all(plan: &BuildPlan, ended: Vec<Ended>, with: &Execution<'_>) -> Vec<Built> {
     let keeping = plan.builds.iter().zip(ended).enumerate().map(|(index, (build, ended))| async move {
         let Ended { outcome, offer_served } = ended;
-        let kept = keep(index, build, with, &outcome.result, offer_served).await;
+        let begun = with.started.elapsed();
+        let mut outcome = outcome;
+        let kept = keep(index, build, with, &outcome, offer_served).await;
+        if let Kept::Images { .. } = &kept {
+            outcome.other.push(OperationOutcome {
+                name: "keep the image as a cache for the next build".to_owned(),
+                kind: OperationKind::Other,
+                intervals: vec![Interval { start: begun, end: with.started.elapsed() }],
+                error: None,
+            });
+        }
         Built { outcome, kept }
     });
     if !one_by_one(with.engine) {
@@ -83,14 +96,18 @@ async fn keep(
     index: usize,
     build: &PlannedBuild,
     with: &Execution<'_>,
-    result: &ImageResult,
+    outcome: &ImageOutcome,
     offer_served: bool,
 ) -> Kept {
-    let (Some(keep), ImageResult::Built { image_id, .. }) = (&build.keep, result) else { return Kept::Nothing };
+    let (Some(keep), ImageResult::Built { image_id, .. }) = (&build.keep, &outcome.result) else {
+        return Kept::Nothing;
+    };
     let (Some(connection), How::BuildKit { locals, shared_key, .. }) = (with.connection, &build.how) else {
         return Kept::Nothing;
     };
-    if keep.known.as_deref() == Some(image_id.as_str()) {
+    // A stage may have changed although the image is the same.
+    let ran = outcome.steps.iter().any(|step| !step.cached);
+    if keep.known.as_deref() == Some(image_id.as_str()) && !ran {
         return Kept::Known;
     }
     let begun = Instant::now();
@@ -152,7 +169,12 @@ impl Keeper<'_> {
     async fn final_image(&self, keep: &Keep, image_id: &str, reference: &str) -> Result<CachedImage, String> {
         let no_cache = |reason: String| format!("the image is no cache for the next build: {reason}");
         let id = image_id.parse::<ImageId>().map_err(|error| no_cache(chain(&error)))?;
-        let records = self.records(&keep.final_image).await;
+        let mut records = self.records(&keep.final_image).await;
+        // The steps of another run that is building the same look like steps that this solve runs.
+        if let Err(KeepError::NotCached) = records {
+            tokio::time::sleep(AGAIN).await;
+            records = self.records(&keep.final_image).await;
+        }
         if let Method::Inline { reference } = &keep.final_image.method {
             self.remove(reference).await;
         }

@@ -40,7 +40,7 @@ pub struct Capture {
 pub struct Keep {
     /// The ledger that everything is written to.
     pub key: LedgerKey,
-    /// The image of which everything is kept already: if the build gives it again, nothing follows.
+    /// The image that the ledger knows: if the build gives it again and has run nothing, nothing follows.
     pub known: Option<String>,
     /// The records of the image itself.
     pub final_image: Capture,
@@ -101,11 +101,9 @@ pub(super) fn plan(
             kept
         })
         .collect();
-    let names: BTreeSet<&str> = stages.iter().map(|stage| stage.name.as_str()).collect();
-    let known = cache.complete.as_ref().filter(|complete| complete.stages.iter().map(String::as_str).eq(names));
     Some(Keep {
         key: key.clone(),
-        known: known.map(|complete| complete.image_id.clone()),
+        known: cache.complete.as_ref().map(|complete| complete.image_id.clone()),
         final_image: final_image(request, store, &capture_name()),
         stages,
     })

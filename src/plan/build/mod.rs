@@ -9,7 +9,6 @@ mod sources;
 
 pub use error::PlanError;
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,7 +43,7 @@ pub struct ImageCache {
     pub offer: Option<Arc<Offer>>,
     /// The ledger that this run writes; nothing is kept without one.
     pub ledger: Option<LedgerKey>,
-    /// What that ledger holds, if every image that it names is in the engine.
+    /// What that ledger holds, if the image is in the engine.
     pub complete: Option<Complete>,
     /// Whether intermediate stages are kept.
     pub stages: bool,
@@ -52,13 +51,11 @@ pub struct ImageCache {
     pub unused: Vec<UnusedSource>,
 }
 
-/// A ledger whose images are all there.
+/// A ledger whose image is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Complete {
     /// The id of the image.
     pub image_id: String,
-    /// The stages.
-    pub stages: BTreeSet<String>,
 }
 
 /// Which builder is used.

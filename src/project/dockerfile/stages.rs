@@ -47,6 +47,10 @@ impl Dockerfile {
             .filter(|index| self.makes_layers(*index, &bases))
             .filter_map(|index| Some((index, self.stages.get(index)?)))
             .filter(|(_, stage)| !replaced(stage))
+            // A name that is used twice is the last one's, as a target.
+            .filter(|(index, stage)| {
+                stage.name().is_none_or(|name| self.stage_index(name, self.stages.len()) == Some(*index))
+            })
             .map(|(index, stage)| IntermediateStage { index, name: stage.name.clone() })
             .collect()
     }

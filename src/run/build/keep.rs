@@ -36,9 +36,7 @@ pub(super) async fn keep(run: &Run, inputs: &BuildInputs, prepared: &Prepared, b
             run.cancellation.token().run_until_cancelled(keeper.keep(built)).await.unwrap_or_default()
         }
     });
-    let notes: Vec<String> = join_all(each).await.into_iter().flatten().collect();
-    notes.iter().for_each(|note| run.console.info(note));
-    notes
+    join_all(each).await.into_iter().flatten().collect()
 }
 
 struct Keeper<'a> {
@@ -70,7 +68,9 @@ impl Keeper<'_> {
         }
         let salt = Salt::keep(previous);
         let evidence = self.evidence(&salt).await;
-        let (superseded, removable) = self.superseded(previous, &images, &keep.key).await;
+        // Another run may have written the ledger meanwhile: what it names would be nobody's.
+        let meanwhile = self.meanwhile(&keep.key).await;
+        let (superseded, removable) = self.superseded(previous, meanwhile.as_ref(), &images, &keep.key).await;
         let build = Build {
             event: self.run.context.event.clone(),
             run_url: self.run.context.run_url.clone(),
@@ -92,6 +92,12 @@ impl Keeper<'_> {
         notes
     }
 
+    /// The ledger as it is now.
+    async fn meanwhile(&self, key: &LedgerKey) -> Option<Ledger> {
+        let found = self.prepared.engine.read_ledger(&key.name()).await.ok()??;
+        Ledger::open(&found.content, key).ok()
+    }
+
     async fn write(&self, ledger: &Ledger) -> Result<(), String> {
         let name = ledger.key.name();
         let document = ledger.encode().map_err(|error| chain(&error))?;
@@ -99,8 +105,13 @@ impl Keeper<'_> {
         let predecessor = self.prepared.previous.get(self.index).and_then(Option::as_ref);
         let predecessor = predecessor.map(|previous| previous.image_id.as_str());
         let _alone = self.writing.lock().await;
-        let written = self.prepared.engine.write_ledger(&name, &label, &document, ledger.written_at, predecessor);
-        written.await.map_err(|error| chain(&error))
+        let write = || self.prepared.engine.write_ledger(&name, &label, &document, ledger.written_at, predecessor);
+        let written = match write().await {
+            // The containerd store of Docker 28 fails whoever gives a new name second.
+            Err(error) if chain(&error).contains("already exists") => write().await,
+            written => written,
+        };
+        written.map_err(|error| chain(&error))
     }
 
     /// What earlier builds made and this ledger does not name any more: all of it that is still there, and what of it may
@@ -108,11 +119,12 @@ impl Keeper<'_> {
     async fn superseded(
         &self,
         previous: Option<&Ledger>,
+        meanwhile: Option<&Ledger>,
         images: &[CachedImage],
         own: &LedgerKey,
     ) -> (Vec<ImageId>, Vec<ImageId>) {
-        let Some(previous) = previous else { return (Vec::new(), Vec::new()) };
-        let made = previous.images.iter().map(|image| &image.id).chain(&previous.superseded);
+        let before = previous.into_iter().chain(meanwhile);
+        let made = before.flat_map(|ledger| ledger.images.iter().map(|image| &image.id).chain(&ledger.superseded));
         let candidates: BTreeSet<&ImageId> = made.filter(|id| !images.iter().any(|image| image.id == **id)).collect();
         if candidates.is_empty() {
             return (Vec::new(), Vec::new());

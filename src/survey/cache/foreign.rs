@@ -1,6 +1,7 @@
 //! Records of an image that this run's own ledgers do not name: another ledger's, or those inside the image.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -17,21 +18,36 @@ use crate::error::chain;
 use crate::image::ImageReference;
 
 const STORE: &str = "layers";
+/// How long the builder may take for a directory on top of an image.
+const LAYERS: Duration = Duration::from_secs(20);
+
+/// Whether what is built upon the image runs instructions of its own first; where that cannot be read, it may.
+fn has_triggers(config: &[u8]) -> bool {
+    let config: Option<serde_json::Value> = serde_json::from_slice(config).ok();
+    let triggers = config.as_ref().map(|config| config.pointer("/config/OnBuild"));
+    match triggers {
+        Some(Some(serde_json::Value::Array(triggers))) => !triggers.is_empty(),
+        Some(None | Some(serde_json::Value::Null)) => false,
+        Some(Some(_)) | None => true,
+    }
+}
 
 impl Lookup<'_> {
-    /// The records of an image, or why there are none to use.
+    /// The records of an image, or why there are none to use. Those inside it are looked at only if somebody `named` it:
+    /// the name of an image that is built says nothing of who built what has it now.
     pub(super) async fn foreign(
         &self,
         reference: &ImageReference,
         image: &ImageDetails,
+        named: bool,
     ) -> Result<Vec<Candidate>, String> {
         let listed = self.engine.ledgers().await.map_err(|error| chain(&error))?;
         let labels = listed.iter().filter_map(|ledger| {
             let label = LedgerLabel::read(&ledger.name, ledger.label.as_deref()?).ok()?;
-            label.knows(&image.id).then_some((&ledger.name, label))
+            label.made(&image.id).then_some((&ledger.name, label))
         });
         let naming: Vec<_> = labels.collect();
-        let named = !naming.is_empty();
+        let distrusted = naming.iter().any(|(_, label)| !self.access.own.may_read(&label.key.scope));
         let mut found = Vec::new();
         for (name, _) in naming.into_iter().filter(|(_, label)| self.access.own.may_read(&label.key.scope)) {
             let read = self.engine.read_ledger(name).await.map_err(|error| chain(&error))?;
@@ -40,24 +56,32 @@ impl Lookup<'_> {
                 found.extend(candidates(&ledger.map_err(|error| chain(&error))?));
             }
         }
-        match (found.is_empty(), named) {
-            (false, _) => Ok(found),
-            // What is inside an image is as trustworthy as who made it.
-            (true, true) => Err("it was built by a run that this one does not trust".to_owned()),
-            (true, false) => self.inline(reference, image).await.map(|candidate| vec![candidate]),
+        if !found.is_empty() {
+            return Ok(found);
         }
+        // What is inside an image is as trustworthy as who made it.
+        if distrusted {
+            return Err("it was built by a run that this one does not trust".to_owned());
+        }
+        if !named {
+            return Ok(Vec::new());
+        }
+        self.inline(reference, image).await.map(|candidate| vec![candidate])
     }
 
     async fn inline(&self, reference: &ImageReference, image: &ImageDetails) -> Result<Candidate, String> {
+        let config = self.config(reference).await?;
+        let has_records = Records::from_image_config(&config).map_err(|error| chain(&error))?.is_some();
         let records = match self.engine.info().store {
-            ImageStore::GraphDriver(_) => {
-                let config = self.config(reference).await?;
-                Records::from_image_config(&config)
-            }
-            ImageStore::Containerd => {
-                let (config, layers) = tokio::try_join!(self.config(reference), self.layers(reference))?;
+            ImageStore::Containerd if has_records => {
+                if has_triggers(&config) {
+                    return Err("its ONBUILD instructions would be run to find its layers".to_owned());
+                }
+                let layers = tokio::time::timeout(LAYERS, self.layers(reference)).await;
+                let layers = layers.map_err(|_elapsed| "the builder does not tell its layers in time".to_owned())??;
                 Records::from_image_config_with_layers(&config, &layers)
             }
+            ImageStore::GraphDriver(_) | ImageStore::Containerd => Records::from_image_config(&config),
         };
         let records = records.map_err(|error| chain(&error))?;
         let records = records.ok_or("no ledger knows it, and it has no records inside")?;

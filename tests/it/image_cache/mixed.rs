@@ -1,6 +1,6 @@
 //! Docker's own clients build the same project beside us, before and after: no order of them gives a wrong result.
 
-use super::{COMMIT, NEXT_COMMIT, Scene, assert_ran, prune, read};
+use super::{COMMIT, NEXT_COMMIT, Scene, assert_ran, prune, ran, read};
 use crate::support::{Action, Engine, Finished, Images, Project, command, docker, on_every_engine, unique};
 
 /// Who builds.
@@ -201,6 +201,20 @@ const TWO_HALVES: &str = "FROM busybox:1.36 AS left\n\
                           COPY --from=right /right /\n\
                           RUN cat /left /right > /both\n";
 
+/// The first copy of the last stage is one branch's own; what is put on top of it was never made.
+///
+/// The BuildKit of Docker 28 looks among the records of one instruction on two branches and, as a rule, finds those of the
+/// first source alone, although both are offered: there one of the two halves may run again.
+#[track_caller]
+fn assert_both_serve(engine: &Engine, run: &Finished, when: &str) {
+    let copied = ["COPY --from=right", "RUN cat /left /right"];
+    let halves = [["COPY left.txt", "RUN cat /left.txt"], ["COPY right.txt", "RUN cat /right.txt"]];
+    let ran = ran(run);
+    let half = halves.into_iter().find(|half| ran.iter().any(|step| step.starts_with(half[0])));
+    assert!(half.is_none() || !engine.is_20_10(), "{when}: {ran:#?}");
+    assert_ran(run, &[half.iter().flatten().copied().collect::<Vec<_>>(), copied.to_vec()].concat(), when);
+}
+
 on_every_engine!(several_sources_are_one_cache, |engine| {
     let _images = Images::since_now(engine);
     let name = unique("app");
@@ -221,15 +235,12 @@ on_every_engine!(several_sources_are_one_cache, |engine| {
     // Each half is one branch's; together they are neither's. A layer of the wrong branch would be seen in the file.
     let sources = format!("{name}:a, {name}:b");
     let merged = build("merged", "one", "two", &sources);
-    // The first copy of the last stage is one branch's own; what is put on top of it was never made.
-    let copied = ["COPY --from=right", "RUN cat /left /right"];
     assert_eq!(read(engine, &format!("{name}:merged"), "/both"), format!("{name} one\n{name} two"));
-    assert_eq!(merged.output("cache-source"), "image");
-    assert_ran(&merged, &copied, "both branches' images are its cache");
+    assert_both_serve(engine, &merged, "both branches' images are its cache");
 
     // And the other way round, with the sources in the other order.
     let sources = format!("{name}:b, {name}:a");
     let crossed = build("crossed", "two", "one", &sources);
-    assert_ran(&crossed, &copied, "the other way round");
     assert_eq!(read(engine, &format!("{name}:crossed"), "/both"), format!("{name} two\n{name} one"));
+    assert_both_serve(engine, &crossed, "the other way round");
 });

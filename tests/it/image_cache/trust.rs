@@ -1,7 +1,7 @@
 //! Whose records a build reads: a pull request must not plant layers for a deploy.
 
 use super::{COMMIT, Scene, assert_ran, prune};
-use crate::support::{Action, on_every_engine, unique};
+use crate::support::{Action, docker, on_every_engine, unique};
 
 /// A build as one event starts it.
 struct Event {
@@ -73,6 +73,29 @@ on_every_engine!(a_push_does_not_read_what_a_pull_request_wrote, |engine| {
     prune(engine);
     let push = with(&scene, &MAIN).input("cache-from", &topic).run().expect_code(0);
     assert_eq!(push.cached(), (0, 7), "a push that names the pull request's image: {}", push.stdout);
+});
+
+on_every_engine!(a_push_does_not_read_what_a_pull_request_hid_in_an_image, |engine| {
+    // The value of a secret is in no key: whoever built with another one has another layer under the same key.
+    let dockerfile = "FROM busybox:1.36\n\
+                      COPY deps.txt /deps.txt\n\
+                      RUN --mount=type=secret,id=s cat /run/secrets/s > /installed\n";
+    let scene = Scene::new(engine, &[("Dockerfile", dockerfile), ("deps.txt", &unique("dependency"))]);
+    let build = |event: &Event, secret: &str| {
+        prune(engine);
+        with(&scene, event).input("secrets", &format!("s={secret}"))
+    };
+    build(&PULL_REQUEST, "evil").input("build-args", "BUILDKIT_INLINE_CACHE=1").run().expect_code(0);
+    // The pull request's ledger knows another image now; the first one still has the name that the push builds.
+    let other = format!("{}:two", scene.tag);
+    scene.project.write("deps.txt", unique("other"));
+    build(&PULL_REQUEST, "evil").input("tags", &other).run().expect_code(0);
+    let written = docker(engine, &["run", "--rm", &scene.tag, "cat", "/deps.txt"]);
+    scene.project.write("deps.txt", written.trim_end());
+    for source in ["", scene.tag.as_str()] {
+        let push = build(&MAIN, "good").input("cache-from", source).run().expect_code(0);
+        assert_eq!(docker(engine, &["run", "--rm", &scene.tag, "cat", "/installed"]).trim(), "good", "{}", push.stdout);
+    }
 });
 
 on_every_engine!(what_main_wrote_is_read_by_its_branches_and_by_nobody_else, |engine| {
