@@ -59,6 +59,8 @@ pub struct Previous {
 
 /// Records and the image that must be there for them.
 struct Candidate {
+    /// The ledger, if it is one of those that are looked for by the run's own refs.
+    ledger: Option<String>,
     /// What the person is told of it.
     source: String,
     image_id: String,
@@ -94,17 +96,24 @@ impl Lookup<'_> {
         }
         let present = self.present(&candidates).await;
         let complete = previous.as_ref().and_then(|found| complete(&found.ledger, &present));
+        let mut chosen: Option<String> = None;
         let mut sources = Vec::new();
-        let records: Vec<Records> = candidates
-            .into_iter()
-            .filter_map(|candidate| {
-                let details = present.get(&candidate.image_id)?;
-                let records = self.usable(candidate.records, details);
-                let count = records.count_with_results();
-                (count > 0).then(|| sources.push(format!("{count} from {}", candidate.source)))?;
-                Some(records)
-            })
-            .collect();
+        let mut records = Vec::new();
+        for candidate in candidates {
+            // One ledger, the nearest that is any good: of the same instruction on two branches the BuildKit of Docker 28
+            // may find the other branch's record, which does not fit, and look no further.
+            if candidate.ledger.is_some() && chosen.is_some() && candidate.ledger != chosen {
+                continue;
+            }
+            let Some(details) = present.get(&candidate.image_id) else { continue };
+            let usable = self.usable(candidate.records, details);
+            let count = usable.count_with_results();
+            if count > 0 {
+                chosen = chosen.or(candidate.ledger);
+                sources.push(format!("{count} from {}", candidate.source));
+                records.push(usable);
+            }
+        }
         let cache = ImageCache { offer: None, ledger: keys.into_iter().next(), complete, stages: false, unused };
         Found { previous, records, cache, elsewhere, sources }
     }
@@ -187,6 +196,7 @@ impl Lookup<'_> {
 fn candidates(ledger: &Ledger) -> impl Iterator<Item = Candidate> {
     let of = ledger.key.name();
     ledger.images.iter().map(move |image| Candidate {
+        ledger: Some(of.clone()),
         source: match &image.role {
             Role::Final => format!("{} ({of})", image.reference),
             Role::Stage { name } => format!("stage {name} ({of})"),

@@ -53,7 +53,8 @@ impl Lookup<'_> {
             let read = self.engine.read_ledger(name).await.map_err(|error| chain(&error))?;
             if let Some(read) = read {
                 let ledger = Ledger::open_found(&read.content, name, &self.access.own);
-                found.extend(candidates(&ledger.map_err(|error| chain(&error))?));
+                let ledger = ledger.map_err(|error| chain(&error))?;
+                found.extend(candidates(&ledger).map(|candidate| Candidate { ledger: None, ..candidate }));
             }
         }
         if !found.is_empty() {
@@ -85,7 +86,7 @@ impl Lookup<'_> {
         };
         let records = records.map_err(|error| chain(&error))?;
         let records = records.ok_or("no ledger knows it, and it has no records inside")?;
-        Ok(Candidate { source: format!("{reference} (inline)"), image_id: image.id.clone(), records })
+        Ok(Candidate { ledger: None, source: format!("{reference} (inline)"), image_id: image.id.clone(), records })
     }
 
     async fn config(&self, reference: &ImageReference) -> Result<bytes::Bytes, String> {
