@@ -57,7 +57,7 @@ fn bad_inputs_are_all_reported_at_once_with_their_way_out() {
         .input("pull", "yes")
         .input("shm-size", "many")
         .input("outputs", "type=local,dest=x")
-        .input("cache-max-age", "7d")
+        .input("cache-max-age", "week")
         .run()
         .expect_code(2);
     for input in ["pull", "shm-size", "outputs", "cache-max-age"] {
