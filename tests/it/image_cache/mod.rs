@@ -4,6 +4,7 @@ mod atomic;
 mod clean;
 mod failing;
 mod features;
+mod kept;
 mod mixed;
 mod subset;
 mod table;
@@ -89,18 +90,19 @@ fn read(engine: &Engine, image: &str, path: &str) -> String {
     std::io::read_to_string(file).unwrap().trim().to_owned()
 }
 
-/// Every record that nobody uses right now: after it, only images can be a cache.
-fn prune(engine: &Engine) {
+/// Every record that nobody uses right now: after it, only images can be a cache. Says whether none is left.
+fn prune(engine: &Engine) -> bool {
     // A build that has just ended may still hold records, which a prune leaves; after one that was cut short an engine
     // may hold some until it is started again.
     for _ in 0..10 {
         docker(engine, &["builder", "prune", "-af"]);
         let left = docker(engine, &["builder", "du"]);
         if !left.lines().any(|line| line.split_whitespace().any(|word| word == "true" || word == "false")) {
-            return;
+            return true;
         }
         std::thread::sleep(std::time::Duration::from_millis(200));
     }
+    false
 }
 
 /// The steps that were not cached, of all images: their instructions.
