@@ -5,8 +5,13 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::advice::Advice;
+use super::baseline::{Baseline, Gate};
+use super::reason::MissReason;
+use crate::cache::ledger::BuildRecord;
+
 /// What one run of `mode: build` did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct BuildOutcome {
     /// When the run's first image began.
     pub started_at: DateTime<Utc>,
@@ -20,6 +25,12 @@ pub struct BuildOutcome {
     pub engine: EngineFacts,
     /// Set if the run was cancelled.
     pub cancelled: bool,
+    /// What it is compared with; `None` where no build of its kind is known.
+    pub baseline: Option<Baseline>,
+    /// What became of `fail-if-slower`, if it was set.
+    pub gate: Option<Gate>,
+    /// What would make the next build faster, most first, [`MOST`](super::advice::MOST) of it at most.
+    pub advice: Vec<Advice>,
 }
 
 /// What is worth saying of the engine.
@@ -34,7 +45,7 @@ pub struct EngineFacts {
 }
 
 /// One image of a build.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ImageOutcome {
     /// What the person calls it: the Compose service or the first tag.
     pub name: String,
@@ -58,6 +69,12 @@ pub struct ImageOutcome {
     pub fresh_after: Option<ClearMark>,
     /// Bytes of context that travelled to the builder.
     pub context_bytes: u64,
+    /// Bytes of the image, in the engine's own figures.
+    pub size: Option<u64>,
+    /// Bytes of the image that the earlier build made.
+    pub size_before: Option<u64>,
+    /// The builds before this one, as its ledger tells them, the oldest first.
+    pub history: Vec<BuildRecord>,
 }
 
 /// How the build of one image ended.
@@ -130,6 +147,10 @@ pub struct StepOutcome {
     pub status: StepStatus,
     /// When it ran, each from the run's start; a cached step's intervals are time spent to restore its layer.
     pub intervals: Vec<Interval>,
+    /// Why it was not cached; `None` for a step that was cached or never begun.
+    pub reason: Option<MissReason>,
+    /// Whether it would have to be faster for the build to be faster.
+    pub critical: bool,
 }
 
 impl StepOutcome {
@@ -179,6 +200,8 @@ pub struct OperationOutcome {
     pub intervals: Vec<Interval>,
     /// Its error, if it had one.
     pub error: Option<String>,
+    /// Whether it would have to be faster for the build to be faster.
+    pub critical: bool,
 }
 
 /// What an operation was.

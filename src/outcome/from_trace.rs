@@ -45,7 +45,8 @@ impl Reading<'_> {
                 Kind::Other => OperationKind::Other,
             };
             let intervals = self.intervals(vertex, begin);
-            Some(OperationOutcome { name: vertex.name.clone(), kind, intervals, error: vertex.error.clone() })
+            let (name, error) = (vertex.name.clone(), vertex.error.clone());
+            Some(OperationOutcome { name, kind, intervals, error, critical: false })
         };
         self.trace.vertices.iter().filter_map(operation).collect()
     }
@@ -102,6 +103,8 @@ impl Reading<'_> {
             source: if vertex.cached { self.source } else { CacheSource::None },
             status,
             intervals: self.intervals(vertex, begin),
+            reason: None,
+            critical: false,
         }
     }
 

@@ -2,6 +2,9 @@
 //!
 //! Nothing in here holds a secret: texts that came from a build are masked before they are put in.
 
+pub mod advice;
+pub mod baseline;
 pub mod build;
 pub mod clear;
 pub mod from_trace;
+pub mod reason;

@@ -39,6 +39,9 @@ fn build(seconds: f64, images: Vec<ImageOutcome>) -> BuildOutcome {
         warnings: vec![],
         engine: engine(),
         cancelled: false,
+        baseline: None,
+        gate: None,
+        advice: vec![],
     }
 }
 
@@ -55,6 +58,9 @@ fn image(name: &str, seconds: f64, steps: Vec<StepOutcome>) -> ImageOutcome {
         without_cache: None,
         fresh_after: None,
         context_bytes: 41_300,
+        size: None,
+        size_before: None,
+        history: vec![],
     }
 }
 
@@ -70,6 +76,8 @@ fn ran(stage: &str, position: u32, of: u32, instruction: &str, start: f64, secon
         source: CacheSource::None,
         status: StepStatus::Done,
         intervals: vec![Interval { start: at(start), end: at(start + seconds) }],
+        reason: None,
+        critical: false,
     }
 }
 
@@ -87,6 +95,7 @@ fn operation(kind: OperationKind, name: &str, start: f64, seconds: f64) -> Opera
         kind,
         intervals: vec![Interval { start: at(start), end: at(start + seconds) }],
         error: None,
+        critical: false,
     }
 }
 

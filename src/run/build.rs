@@ -68,6 +68,9 @@ pub(super) async fn build(run: &Run, inputs: &BuildInputs) -> ExitCode {
         warnings: project.warnings.iter().chain(&plan.warnings).cloned().chain(repeated).chain(notes).collect(),
         engine: facts(engine, prepared.builder()),
         cancelled: run.cancellation.is_cancelled(),
+        baseline: None,
+        gate: None,
+        advice: Vec::new(),
     };
     consume(run, &prepared, &outcome).await;
     run.report_build(&outcome, &inputs.common);
@@ -83,6 +86,9 @@ fn cancelled_early(run: &Run, inputs: &BuildInputs, started_at: DateTime<Utc>) -
         warnings: Vec::new(),
         engine: EngineFacts::default(),
         cancelled: true,
+        baseline: None,
+        gate: None,
+        advice: Vec::new(),
     };
     run.report_build(&outcome, &inputs.common);
     run.cancellation.signal().map_or(ExitCode::BuildFailed, Signal::exit_code)

@@ -128,6 +128,8 @@ mod tests {
             source: CacheSource::Builder,
             status: StepStatus::Done,
             intervals: Vec::new(),
+            reason: None,
+            critical: false,
         }
     }
 

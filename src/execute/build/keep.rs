@@ -77,6 +77,7 @@ pub(super) async fn keep_all(plan: &BuildPlan, ended: Vec<Ended>, with: &Executi
                 kind: OperationKind::Other,
                 intervals: vec![Interval { start: begun, end: with.started.elapsed() }],
                 error: None,
+                critical: false,
             });
         }
         Built { outcome, kept }

@@ -184,5 +184,8 @@ fn blank(build: &PlannedBuild, result: ImageResult) -> ImageOutcome {
         without_cache: None,
         fresh_after: None,
         context_bytes: 0,
+        size: None,
+        size_before: None,
+        history: Vec::new(),
     }
 }

@@ -254,10 +254,13 @@ impl<'a> Reader<'a> {
                     Some(_) => StepStatus::Failed,
                 },
                 intervals: vec![interval],
+                reason: None,
+                critical: false,
             }),
             What::Operation(kind) => {
                 let error = error.map(str::to_owned);
-                self.other.push(OperationOutcome { name, kind: *kind, intervals: vec![interval], error });
+                let intervals = vec![interval];
+                self.other.push(OperationOutcome { name, kind: *kind, intervals, error, critical: false });
             }
         }
         self.failed = error.is_some().then_some(running);
