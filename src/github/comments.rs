@@ -2,12 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::github::{Github, GithubError, Permission, Task};
+use crate::github::{Github, GithubError, Permission, Route, Task};
 
 /// Characters that a comment may have.
 pub const MAX_BODY: usize = 65_536;
 /// Pages of a hundred comments that are looked through.
 const PAGES: usize = 10;
+/// What apps write as, and so a job's own token.
+const BOT: &str = "Bot";
 
 /// A comment, as far as it is read.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -74,4 +76,85 @@ pub async fn remove(github: &Github, id: u64) -> Result<(), GithubError> {
     let task =
         Task { doing: "remove the comment that another run wrote as well", needs: Permission::PullRequestsWrite };
     github.delete(task, &github.route(["issues", "comments", &id.to_string()])).await
+}
+
+/// Sees to it that a pull request has one comment that holds `marker`, and that it is `body`, which holds it too.
+///
+/// Runs that do the same at the same time agree without knowing of each other: of several comments the oldest stays, and
+/// each run removes its own. Comments of people are never touched, whatever they hold.
+///
+/// # Errors
+/// If GitHub refuses or fails. A comment that may have been written is looked for before another one is.
+pub async fn keep_one(github: &Github, pull_request: u64, marker: &str, body: &str) -> Result<(), GithubError> {
+    let own = Own { github, pull_request, marker };
+    match own.find().await?.as_slice() {
+        [] => own.write(body).await,
+        [first, others @ ..] => {
+            update(github, *first, body).await?;
+            // What a run left that was ended between writing and looking.
+            for other in others {
+                absent_is_fine(remove(github, *other).await)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The comments of one workflow and project.
+struct Own<'a> {
+    github: &'a Github,
+    pull_request: u64,
+    marker: &'a str,
+}
+
+impl Own<'_> {
+    /// Their numbers, the oldest first.
+    async fn find(&self) -> Result<Vec<u64>, GithubError> {
+        let comments = list(self.github, self.pull_request).await?;
+        let marked: Vec<&Comment> = comments.iter().filter(|comment| comment.body.starts_with(self.marker)).collect();
+        let is_bots = |comment: &Comment| comment.user.as_ref().is_some_and(|user| user.kind == BOT);
+        // A person's token writes as that person; a job's cannot say who it is, and writes as a bot.
+        let person = if marked.iter().any(|comment| !is_bots(comment)) { who(self.github).await } else { None };
+        let is_ours = |comment: &Comment| match (&comment.user, &person) {
+            (Some(user), Some(person)) => user.login == *person,
+            _ => is_bots(comment),
+        };
+        let mut own: Vec<u64> =
+            marked.into_iter().filter(|comment| is_ours(comment)).map(|comment| comment.id).collect();
+        own.sort_unstable();
+        Ok(own)
+    }
+
+    /// Writes the first one, and sees whether another run has done so meanwhile.
+    async fn write(&self, body: &str) -> Result<(), GithubError> {
+        let written = match create(self.github, self.pull_request, body).await {
+            Ok(comment) => comment.id,
+            // Whether it is there, GitHub knows.
+            Err(error) if error.is_ambiguous() => match self.find().await?.last() {
+                Some(id) => *id,
+                None => create(self.github, self.pull_request, body).await?.id,
+            },
+            Err(error) => return Err(error),
+        };
+        match self.find().await?.first() {
+            Some(oldest) if *oldest < written => {
+                update(self.github, *oldest, body).await?;
+                absent_is_fine(remove(self.github, written).await)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The person whose token this is, if it is a person's.
+async fn who(github: &Github) -> Option<String> {
+    let task = Task { doing: "see whose token it is", needs: Permission::PullRequestsWrite };
+    github.get::<User>(task, &Route::new(["user"])).await.ok().map(|user| user.login)
+}
+
+fn absent_is_fine(removed: Result<(), GithubError>) -> Result<(), GithubError> {
+    match removed {
+        Err(GithubError::NotFound { .. }) => Ok(()),
+        other => other,
+    }
 }

@@ -15,6 +15,7 @@ mod raw;
 mod reader;
 mod secrets;
 mod size;
+mod slower;
 mod source;
 pub mod table;
 
@@ -23,6 +24,7 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 
 use crate::image::pattern::Pattern;
+use crate::outcome::baseline::SlowerThan;
 use crate::project::target::{BuildSecret, CacheSource, NamedContext, NoCache, SshSource};
 use crate::secret::Secret;
 
@@ -116,6 +118,8 @@ pub struct BuildInputs {
     pub commit: Option<String>,
     /// How layers are compressed.
     pub compression: Compression,
+    /// How much slower than the baseline the build may be.
+    pub fail_if_slower: Option<SlowerThan>,
     /// Credentials for pulling base images and cache.
     pub registry_auth: Vec<RegistryCredential>,
     /// What both modes have.
@@ -177,8 +181,20 @@ pub enum Compression {
 pub struct Report {
     /// The step summary.
     pub summary: bool,
-    /// Annotations for failed steps. Part of the default as long as there is no check run to carry them.
+    /// A check run on the head commit, for builds in a job.
+    pub check: bool,
+    /// One comment of the pull request.
+    pub comment: bool,
+    /// Annotations for failed steps and for advice.
     pub annotations: bool,
+}
+
+impl Report {
+    /// Whether failed steps are annotated at their lines: wherever a check run says that something failed, as a reviewer
+    /// expects of it.
+    pub const fn failures(self) -> bool {
+        self.annotations || self.check
+    }
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ declare! {
     StepsCached = "steps-cached": "How many of them came from a cache.";
     CacheHitPercent = "cache-hit-percent": "`steps-cached` in percent of `steps-total`.";
     CacheSource = "cache-source": "Where cached steps came from: `builder`, `image`, `registry`, `mixed` or `none`.";
-    BaselineSeconds = "baseline-seconds": "The wall time that the build was compared with. Not in this release: empty.";
+    BaselineSeconds = "baseline-seconds": "The median of the builds that the build was compared with, in seconds; empty if there are none.";
     ImageId = "image-id": "The engine's id of the first image.";
     Digest = "digest": "The registry's digest of the first image; empty if it was not pushed.";
     Result = "result": "JSON, schema version 1: per image its steps, times and cache sources.";

@@ -14,7 +14,9 @@ use crate::inputs::source::{self, ClearSource};
 use crate::inputs::table::{self, Modes};
 use crate::inputs::{
     BuildInputs, BuilderChoice, ClearInputs, ClearScope, Common, Compression, Inputs, Report, entries, secrets, size,
+    slower,
 };
+use crate::outcome::baseline::SlowerThan;
 use crate::project::target::NoCache;
 use crate::secret::Secret;
 
@@ -87,6 +89,7 @@ fn build(reader: &mut Reader<'_>) -> BuildInputs {
         compression: compression(reader),
         commit_arg: commit_arg(reader),
         commit: reader.text(&table::COMMIT).map(str::to_owned),
+        fail_if_slower: fail_if_slower(reader),
         registry_auth: registry_auth(reader),
         common,
     }
@@ -124,32 +127,33 @@ fn builder(reader: &mut Reader<'_>) -> BuilderChoice {
     reader.choice(&table::BUILDER, &choices).unwrap_or(BuilderChoice::Auto)
 }
 
-/// The default names a check run, which this release does not make: until then annotations stand in for it. Whoever asks
-/// for one in any other words is told.
 fn report(reader: &mut Reader<'_>) -> Report {
     let entries = reader.list(&table::REPORT);
     let wanted: BTreeSet<_> = entries.iter().map(String::as_str).collect();
-    if wanted == BTreeSet::from(["check", "summary"]) {
-        return Report { summary: true, annotations: true };
-    }
     for (number, entry) in (1..).zip(&entries) {
         let problem = match entry.as_str() {
-            "summary" | "annotations" => continue,
+            "summary" | "check" | "comment" | "annotations" => continue,
             "none" if wanted.len() == 1 => continue,
             "none" => Problem::Conflict { with: "report", way_out: "write `none` alone, or leave it out" },
-            "check" => Problem::Refused {
-                why: "check runs are not made in this release",
-                way_out: "leave `check` out; `annotations` shows failed steps on the page of the run",
-            },
-            "comment" => Problem::Refused {
-                why: "comments are not written in this release",
-                way_out: "leave `comment` out; `summary` has all of it",
-            },
-            _ => Problem::NotOneOf { allowed: words(["summary", "annotations", "none"]) },
+            _ => Problem::NotOneOf { allowed: words(["summary", "check", "comment", "annotations", "none"]) },
         };
         reader.fail_entry(&table::REPORT, number, entry, problem);
     }
-    Report { summary: wanted.contains("summary"), annotations: wanted.contains("annotations") }
+    Report {
+        summary: wanted.contains("summary"),
+        check: wanted.contains("check"),
+        comment: wanted.contains("comment"),
+        annotations: wanted.contains("annotations"),
+    }
+}
+
+fn fail_if_slower(reader: &mut Reader<'_>) -> Option<SlowerThan> {
+    let limit = slower::parse(reader.text(&table::FAIL_IF_SLOWER)?);
+    if limit.is_none() {
+        let form = "a percentage and a time, as `25% and 30s`: the build fails if it is slower by more than both";
+        reader.fail(&table::FAIL_IF_SLOWER, Problem::Malformed { what: "a percentage and a time", form });
+    }
+    limit
 }
 
 fn scope(reader: &mut Reader<'_>) -> ClearScope {

@@ -192,14 +192,13 @@ declare! {
     KEEP = Input::new("keep", List, Clear,
         "For `mode: clear`: patterns of images that are never removed, besides those in use.");
     DRY_RUN = Input::new("dry-run", Boolean, Clear, "For `mode: clear`: say what would go, remove nothing.").default("false");
-    GITHUB_TOKEN = Input::new("github-token", Secret, Both, "Token for the GitHub API; the job's own if unset. Nothing uses it in this release.")
+    GITHUB_TOKEN = Input::new("github-token", Secret, Both, "Token for the GitHub API; the job's own if unset. What is not permitted is left out, and said.")
         .default("${{ github.token }}");
     REPORT = Input::new("report", List, Both,
-        "Where to report: `summary`, `annotations`, or `none`. `check` takes effect in a later release.")
+        "Where to report: any of `summary`, `check`, `comment`, `annotations`; or `none`. Failed steps are annotated with `check` as well.")
         .default("summary, check");
-    FAIL_IF_SLOWER = Input::new("fail-if-slower", Text, Build, "Fail if slower than the baseline. Not in this release.")
-        .refused("there is no baseline to compare with in this release",
-            "leave it unset; the output `duration-seconds` can be compared in a later step");
+    FAIL_IF_SLOWER = Input::new("fail-if-slower", Text, Build,
+        "Fail (exit status 5) if slower than the baseline by more than both limits, as `25% and 30s`; never if unset.");
     FAIL_IF_STALE = Input::new("fail-if-stale", Boolean, Build,
         "Fail if the build after a clear takes any step from a cache. Not in this release.")
         .default("false")

@@ -83,7 +83,7 @@ fn the_defaults_build_the_workspace() {
     );
     assert_eq!((inputs.commit_arg.as_str(), inputs.commit), ("GIT_COMMIT_HASH", None));
     assert_eq!((inputs.compression, inputs.common.builder), (Compression::Auto, BuilderChoice::Auto));
-    assert_eq!(inputs.common.report, Report { summary: true, annotations: true });
+    assert_eq!(inputs.common.report, Report { summary: true, check: true, comment: false, annotations: false });
     assert_eq!((inputs.pull, inputs.no_cache, inputs.common.github_token), (false, NoCache::Off, None));
 }
 
@@ -334,14 +334,16 @@ fn an_input_of_the_other_mode_is_a_warning() {
 
 #[test]
 fn reports() {
-    for (text, summary, annotations) in [
-        ("summary, check", true, true),
-        ("check\nsummary", true, true),
-        ("summary", true, false),
-        ("annotations,summary", true, true),
-        ("none", false, false),
+    for (text, [summary, check, comment, annotations]) in [
+        ("summary, check", [true, true, false, false]),
+        ("check\nsummary", [true, true, false, false]),
+        ("summary", [true, false, false, false]),
+        ("annotations,comment", [false, false, true, true]),
+        ("none", [false, false, false, false]),
     ] {
-        assert_eq!(build(&[("report", text)]).common.report, Report { summary, annotations }, "{text}");
+        let expected = Report { summary, check, comment, annotations };
+        assert_eq!(build(&[("report", text)]).common.report, expected, "{text}");
+        assert_eq!(expected.failures(), check || annotations);
     }
 }
 
@@ -513,11 +515,6 @@ fn what_does_not_work_is_refused_with_the_way_out() {
             "the cache is not written to a registry in this release -> leave it unset; the images stay the cache on this engine",
         ),
         (
-            "fail-if-slower",
-            "25%",
-            "there is no baseline to compare with in this release -> leave it unset; the output `duration-seconds` can be compared in a later step",
-        ),
-        (
             "fail-if-stale",
             "true",
             "this gate does not work in this release -> leave it unset; compare the output `steps-cached` with 0 in a later step",
@@ -550,13 +547,13 @@ fn what_does_not_work_is_refused_with_the_way_out() {
         ),
         (
             "report",
-            "comment",
-            "comments are not written in this release -> leave `comment` out; `summary` has all of it",
+            "mail",
+            "is not one of `summary`, `check`, `comment`, `annotations`, `none` -> write one of `summary`, `check`, `comment`, `annotations`, `none`, or leave it unset",
         ),
         (
-            "report",
-            "check",
-            "check runs are not made in this release -> leave `check` out; `annotations` shows failed steps on the page of the run",
+            "fail-if-slower",
+            "25%",
+            "is not a percentage and a time -> write it as a percentage and a time, as `25% and 30s`: the build fails if it is slower by more than both",
         ),
     ] {
         assert_eq!(problems(&[(name, value)]), [format!("input `{name}`, `{value}`: {expected}")]);

@@ -1,8 +1,17 @@
-//! What a build is compared with.
+//! What a build is compared with, and whether it is too slow.
 
 use std::time::Duration;
 
-use crate::cache::ledger::BuildKind;
+use chrono::TimeDelta;
+
+use super::build::{BuildOutcome, ImageOutcome, ImageResult};
+use super::record::Record;
+use crate::cache::ledger::{BuildKind, BuildRecord};
+
+/// So many builds make a baseline at most: the newest.
+pub const BUILDS: usize = 5;
+/// Ledgers of the images of one run are written together; two runs of one commit are further apart.
+const ONE_RUN: TimeDelta = TimeDelta::minutes(2);
 
 /// The builds that this one is compared with: of the same images and of the same kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +35,15 @@ pub enum BaselineSource {
     Ledger,
 }
 
+/// How much slower than its baseline a build may be: the input `fail-if-slower`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlowerThan {
+    /// In percent of the baseline.
+    pub percent: u32,
+    /// In time. Both limits must be passed: a fast build varies by many percent, a slow one by many seconds.
+    pub by: Duration,
+}
+
 /// What became of `fail-if-slower`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gate {
@@ -40,4 +58,217 @@ pub enum Gate {
     },
     /// There is nothing to compare with.
     NoBaseline,
+}
+
+/// Whether every image was built: only then its time says anything.
+pub fn is_good(outcome: &BuildOutcome) -> bool {
+    !outcome.images.is_empty() && outcome.images.iter().all(|image| matches!(image.result, ImageResult::Built { .. }))
+}
+
+/// The kind of a build: cold if no step of any image came from a cache.
+pub fn kind(outcome: &BuildOutcome) -> BuildKind {
+    let cached = outcome.images.iter().flat_map(|image| &image.steps).any(|step| step.cached);
+    if cached { BuildKind::Warm } else { BuildKind::Cold }
+}
+
+/// Compares with earlier builds that were told to GitHub, the newest first: those of the first of `branches` that has any of
+/// the same kind, the same images and the same class of runner.
+pub fn of_branch(now: &Record, past: &[Record], branches: &[String]) -> Option<Baseline> {
+    branches.iter().find_map(|branch| {
+        let alike = past.iter().filter(|record| record.branch.as_ref() == Some(branch) && record.is_like(now));
+        let times = alike.filter_map(Record::duration);
+        baseline(times, now.kind, BaselineSource::Branch(branch.clone()))
+    })
+}
+
+/// Compares with the images' own histories.
+///
+/// These hold the times of images and not of runs. What differs between two runs is how long the slowest image took, so
+/// that is compared; what this run took besides counts for the earlier ones as well.
+pub fn of_ledgers(outcome: &BuildOutcome) -> Option<Baseline> {
+    let (first, others) = outcome.images.split_first()?;
+    let kind = kind(outcome);
+    let besides = outcome.duration.saturating_sub(slowest(outcome.images.iter().map(|image| image.duration)));
+    let runs = first.history.iter().rev().filter_map(|record| {
+        let rest: Option<Vec<_>> = others.iter().map(|image| of_same_run(image, record)).collect();
+        let run: Vec<&BuildRecord> = std::iter::once(record).chain(rest?).collect();
+        let warm = run.iter().any(|record| record.kind == BuildKind::Warm);
+        let times: Option<Vec<_>> = run.iter().map(|record| Duration::try_from_secs_f64(record.seconds).ok()).collect();
+        (warm == (kind == BuildKind::Warm)).then(|| Some(slowest(times?.into_iter()) + besides))?
+    });
+    baseline(runs, kind, BaselineSource::Ledger)
+}
+
+/// Whether a build is slower than it may be. Pure; a build that failed is not asked about.
+pub fn gate(limit: SlowerThan, duration: Duration, baseline: Option<&Baseline>) -> Gate {
+    let Some(Baseline { median, .. }) = baseline else { return Gate::NoBaseline };
+    let by = duration.saturating_sub(*median);
+    // In nanoseconds: no rounding decides.
+    let over_percent = by.as_nanos() * 100 > median.as_nanos() * u128::from(limit.percent);
+    if !over_percent || by <= limit.by {
+        return Gate::Met;
+    }
+    let percent = (by.as_nanos() * 100).checked_div(median.as_nanos()).unwrap_or(u128::MAX);
+    Gate::Missed { percent: u64::try_from(percent).unwrap_or(u64::MAX), by }
+}
+
+fn baseline(times: impl Iterator<Item = Duration>, kind: BuildKind, source: BaselineSource) -> Option<Baseline> {
+    let times: Vec<Duration> = times.take(BUILDS).collect();
+    let builds = u32::try_from(times.len()).unwrap_or(u32::MAX);
+    Some(Baseline { median: median(times)?, builds, kind, source })
+}
+
+/// The one in the middle, or the mean of both.
+fn median(mut times: Vec<Duration>) -> Option<Duration> {
+    times.sort_unstable();
+    let upper = times.get(times.len() / 2)?;
+    let lower = times.get(times.len().checked_sub(1)? / 2)?;
+    Some((*lower + *upper) / 2)
+}
+
+fn slowest(times: impl Iterator<Item = Duration>) -> Duration {
+    times.max().unwrap_or_default()
+}
+
+fn of_same_run<'a>(image: &'a ImageOutcome, record: &BuildRecord) -> Option<&'a BuildRecord> {
+    let apart = |other: &BuildRecord| (other.at - record.at).abs();
+    let same = image.history.iter().filter(|other| other.commit == record.commit && apart(other) <= ONE_RUN);
+    same.min_by_key(|other| apart(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use chrono::{DateTime, TimeDelta};
+    use proptest::prelude::*;
+
+    use super::{Baseline, BaselineSource, Gate, SlowerThan, gate, median, of_branch, of_ledgers};
+    use crate::cache::ledger::{BuildKind, BuildRecord};
+    use crate::outcome::build::BuildOutcome;
+    use crate::outcome::record::Record;
+    use crate::report::fixtures::{self, at};
+
+    fn record(seconds: f64, change: impl FnOnce(&mut Record)) -> Record {
+        let mut record = Record { seconds, branch: Some("main".into()), ..Record::of(&fixtures::warm(), "linux") };
+        change(&mut record);
+        record
+    }
+
+    #[test]
+    fn only_builds_of_the_same_sort_count() {
+        let now = record(1.0, |_| {});
+        let past = [
+            record(100.0, |record| record.kind = BuildKind::Cold),
+            record(101.0, |record| record.runner = "windows".into()),
+            record(102.0, |record| drop(record.images.pop())),
+            record(103.0, |record| record.built = false),
+            record(104.0, |record| record.branch = Some("other".into())),
+            record(105.0, |record| record.branch = None),
+            record(106.0, |record| record.engine.builder = "classic".into()),
+            record(-1.0, |_| {}),
+            record(f64::NAN, |_| {}),
+            record(12.0, |record| record.images.reverse()),
+            record(10.0, |_| {}),
+        ];
+        let of = |branches: &[&str]| {
+            let branches: Vec<String> = branches.iter().map(|branch| (*branch).to_owned()).collect();
+            of_branch(&now, &past, &branches)
+        };
+        let found = |seconds, builds, branch: &str| {
+            let source = BaselineSource::Branch(branch.into());
+            Some(Baseline { median: at(seconds), builds, kind: BuildKind::Warm, source })
+        };
+        assert_eq!(of(&["main"]), found(11.0, 2, "main"));
+        assert_eq!(of(&["feature", "main"]), found(11.0, 2, "main"));
+        assert_eq!(of(&["other", "main"]), found(104.0, 1, "other"));
+        assert_eq!(of(&["feature"]), None);
+    }
+
+    #[test]
+    fn the_newest_five_count() {
+        let past: Vec<Record> = [9.0, 1.0, 3.0, 2.0, 4.0, 100.0, 200.0].map(|seconds| record(seconds, |_| {})).into();
+        let baseline = of_branch(&record(1.0, |_| {}), &past, &["main".to_owned()]).unwrap();
+        assert_eq!((baseline.median, baseline.builds), (at(3.0), 5));
+    }
+
+    fn built(minute: i64, commit: &str, seconds: f64, kind: BuildKind) -> BuildRecord {
+        let at = DateTime::from_timestamp(1_800_000_000, 0).unwrap() + TimeDelta::minutes(minute);
+        BuildRecord { at, commit: Some(commit.into()), seconds, cached: 0, total: 6, kind, image_bytes: None }
+    }
+
+    #[test]
+    fn ledgers_tell_of_runs_by_their_slowest_image() {
+        use BuildKind::{Cold, Warm};
+        let mut outcome = fixtures::warm();
+        let slowest = outcome.images.iter().map(|image| image.duration).max().unwrap();
+        let besides = outcome.duration - slowest;
+        // The newest last; of the run at minute 30 one image failed, the one at minute 40 was cold.
+        let history = |seconds: [f64; 4]| {
+            vec![
+                built(0, "a", seconds[0], Warm),
+                built(10, "b", seconds[1], Warm),
+                built(20, "c", seconds[2], Warm),
+                built(40, "d", seconds[3], Cold),
+            ]
+        };
+        outcome.images[0].history = history([1.0, 5.0, 2.0, 90.0]);
+        outcome.images[0].history.insert(3, built(30, "x", 70.0, Warm));
+        outcome.images[1].history = history([4.0, 1.0, 3.0, 80.0]);
+        let baseline = of_ledgers(&outcome).unwrap();
+        assert_eq!(baseline.median, at(4.0) + besides);
+        assert_eq!((baseline.builds, baseline.kind, baseline.source), (3, Warm, BaselineSource::Ledger));
+
+        let cold = BuildOutcome { images: fixtures::cold().images, ..outcome.clone() };
+        let images = cold.images.into_iter().zip(&outcome.images);
+        let images = images.map(|(mut image, with)| {
+            image.history.clone_from(&with.history);
+            image
+        });
+        let baseline = of_ledgers(&BuildOutcome { images: images.collect(), ..fixtures::cold() }).unwrap();
+        assert_eq!((baseline.builds, baseline.kind), (1, Cold));
+
+        assert_eq!(of_ledgers(&fixtures::warm()), None);
+        assert_eq!(of_ledgers(&BuildOutcome { images: vec![], ..fixtures::warm() }), None);
+    }
+
+    #[test]
+    fn a_gate_needs_both_limits_passed() {
+        let limit = SlowerThan { percent: 25, by: Duration::from_secs(30) };
+        let baseline = |seconds| Baseline {
+            median: at(seconds),
+            builds: 5,
+            kind: BuildKind::Warm,
+            source: BaselineSource::Ledger,
+        };
+        for (now, before, missed) in [
+            (10.0, 100.0, None),
+            (100.0, 100.0, None),
+            (125.0, 100.0, None),
+            (129.0, 100.0, None),
+            (130.0, 100.0, None),
+            (131.0, 100.0, Some((31, 31.0))),
+            (20.0, 10.0, None),
+            (41.0, 10.0, Some((310, 31.0))),
+            (1031.0, 1000.0, None),
+            (1250.0, 1000.0, None),
+            (1251.0, 1000.0, Some((25, 251.0))),
+            (31.0, 0.0, Some((u64::MAX, 31.0))),
+        ] {
+            let expected = missed.map_or(Gate::Met, |(percent, by)| Gate::Missed { percent, by: at(by) });
+            assert_eq!(gate(limit, at(now), Some(&baseline(before))), expected, "{now} {before}");
+        }
+        assert_eq!(gate(limit, at(1.0), None), Gate::NoBaseline);
+    }
+
+    proptest! {
+        #[test]
+        fn half_are_not_above_the_median_and_half_not_below(seconds in prop::collection::vec(0_u64..1000, 1..9)) {
+            let times: Vec<Duration> = seconds.into_iter().map(Duration::from_secs).collect();
+            let middle = median(times.clone()).unwrap();
+            prop_assert!(times.iter().filter(|time| **time <= middle).count() >= times.len() / 2);
+            prop_assert!(times.iter().filter(|time| **time >= middle).count() >= times.len() / 2);
+            prop_assert!(times.iter().min() <= Some(&middle) && times.iter().max() >= Some(&middle));
+        }
+    }
 }

@@ -8,3 +8,4 @@ pub mod build;
 pub mod clear;
 pub mod from_trace;
 pub mod reason;
+pub mod record;

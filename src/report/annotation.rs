@@ -1,7 +1,8 @@
 //! Annotations: what GitHub shows at a line of a file, as plain data.
 
+use crate::outcome::advice::{Advice, AdviceKind};
 use crate::outcome::build::{BuildOutcome, Failure, ImageOutcome, ImageResult, SourceLocation};
-use crate::report::plain;
+use crate::report::{plain, units};
 use crate::runner::{Annotation, Level};
 
 /// The runner cuts a message after so many characters (`ExecutionContext.cs` in actions/runner).
@@ -18,6 +19,45 @@ pub fn failures(outcome: &BuildOutcome) -> Vec<Annotation> {
         ImageResult::Built { .. } | ImageResult::Cancelled | ImageResult::Skipped { .. } => None,
     });
     failed.take(PER_LEVEL).collect()
+}
+
+/// One notice for each piece of advice, at the line that could be better; at most [`PER_LEVEL`].
+pub fn advice(outcome: &BuildOutcome) -> Vec<Annotation> {
+    outcome.advice.iter().take(PER_LEVEL).map(of_advice).collect()
+}
+
+fn of_advice(advice: &Advice) -> Annotation {
+    let short = |text: &str| plain::shorten(&plain::one_line(text), 200);
+    let text = match &advice.kind {
+        AdviceKind::CommitAboveSteps { argument, steps } => format!(
+            "{} is declared above {} that do not need it and that run again with every commit: move its ARG below them",
+            short(argument),
+            units::count(steps.len(), "step"),
+        ),
+        AdviceKind::CopyAboveInstall { copy, install, needs } => format!(
+            "{} stands above {}, which runs again with every change: copy {} first, install, and copy the rest after that",
+            short(copy),
+            short(install),
+            if needs.is_empty() { "what it needs".to_owned() } else { short(&needs.join(", ")) },
+        ),
+        AdviceKind::CacheCostsMore { costs, spares, builds } => format!(
+            "over {} the cache took {} and spared {}: without it they would have been faster",
+            units::count(usize::try_from(*builds).unwrap_or(usize::MAX), "build"),
+            units::duration(*costs),
+            units::duration(*spares),
+        ),
+        AdviceKind::ContextUnused { sent, used, .. } => format!(
+            "{} of build context are sent and {} of it are used: leave the rest out in .dockerignore",
+            units::size(*sent),
+            units::size(*used),
+        ),
+    };
+    let title = format!("{} could be faster by {}", short(&advice.image), units::duration(advice.saves));
+    let annotation = Annotation::new(Level::Notice, text).title(plain::shorten(&title, 200));
+    match &advice.location {
+        Some(place) => annotation.at(&place.file, place.line, place.end_line),
+        None => annotation,
+    }
 }
 
 fn of_failure(image: &ImageOutcome, failure: &Failure) -> Annotation {
@@ -76,8 +116,11 @@ pub(super) fn place(location: &SourceLocation) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::{MESSAGE_LIMIT, PER_LEVEL, failures, message};
-    use crate::outcome::build::BuildOutcome;
+    use crate::outcome::advice::{Advice, AdviceKind};
+    use crate::outcome::build::{BuildOutcome, SourceLocation};
     use crate::report::fixtures;
     use crate::runner::Level;
 
@@ -128,6 +171,41 @@ mod tests {
                     && annotation.title.as_deref().is_some_and(|title| title.chars().count() <= 200)
             );
         }
+    }
+
+    #[test]
+    fn advice_stands_at_its_line() {
+        let advice = |kind| Advice {
+            image: "app".into(),
+            location: Some(SourceLocation { file: "app/Dockerfile".into(), line: 3, end_line: 3 }),
+            saves: Duration::from_secs(40),
+            kind,
+        };
+        let argument = "GIT_COMMIT_HASH".to_owned();
+        let outcome = BuildOutcome {
+            advice: vec![
+                advice(AdviceKind::CommitAboveSteps { argument, steps: vec!["a".into(), "b".into()] }),
+                advice(AdviceKind::CopyAboveInstall {
+                    copy: "COPY . .".into(),
+                    install: "RUN npm ci".into(),
+                    needs: vec!["package.json".into(), "package-lock.json".into()],
+                }),
+                advice(AdviceKind::CacheCostsMore {
+                    costs: Duration::from_secs(90),
+                    spares: Duration::from_secs(30),
+                    builds: 5,
+                }),
+                advice(AdviceKind::ContextUnused { sent: 400_000_000, used: 1_000_000, largest: vec![] }),
+            ],
+            ..fixtures::warm()
+        };
+        let annotations = super::advice(&outcome);
+        assert!(annotations.iter().all(|one| one.level == Level::Notice && one.lines == Some((3, 3))));
+        assert_eq!(annotations[0].title.as_deref(), Some("app could be faster by 40.0 s"));
+        let texts: Vec<&str> = annotations.iter().map(|one| one.message.as_str()).collect();
+        insta::assert_snapshot!(texts.join("\n"));
+        let many = BuildOutcome { advice: vec![outcome.advice[0].clone(); 30], ..outcome };
+        assert_eq!(super::advice(&many).len(), PER_LEVEL);
     }
 
     #[test]

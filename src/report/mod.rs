@@ -3,11 +3,13 @@
 //! Every report is a pure function of the outcome; what writes them, and what happens if that fails, is not decided here.
 
 pub mod annotation;
+pub mod check;
 mod clear_tally;
 pub mod console;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 mod headline;
+pub mod hidden;
 pub mod json;
 pub mod outputs;
 mod plain;
@@ -15,3 +17,4 @@ pub mod progress;
 pub mod summary;
 mod tally;
 pub mod units;
+pub mod unreported;

@@ -1,7 +1,7 @@
 //! The action's outputs, as names and values.
 //!
 //! An output that a run has nothing to say about is the empty string, which is also what a workflow reads for an output
-//! that was never set. A value has no line ends. `baseline-seconds` is not among them: nothing is compared with anything yet.
+//! that was never set. A value has no line ends.
 
 use std::time::Duration;
 
@@ -30,6 +30,10 @@ pub fn of_build(outcome: &BuildOutcome) -> Vec<(Output, String)> {
         (Output::StepsCached, tally.cached.to_string()),
         (Output::CacheHitPercent, tally.hit_percent().to_string()),
         (Output::CacheSource, tally.source.as_str().to_owned()),
+        (
+            Output::BaselineSeconds,
+            outcome.baseline.as_ref().map(|baseline| seconds(baseline.median)).unwrap_or_default(),
+        ),
         (Output::ImageId, image_id),
         (Output::Digest, digest),
         (Output::Result, BuildResult::of(outcome).to_json()),
@@ -56,7 +60,9 @@ fn seconds(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::{of_build, of_clear};
+    use crate::cache::ledger::BuildKind;
     use crate::inputs::Output;
+    use crate::outcome::baseline::{Baseline, BaselineSource};
     use crate::outcome::build::BuildOutcome;
     use crate::report::fixtures;
 
@@ -75,6 +81,7 @@ mod tests {
         steps-cached=11
         cache-hit-percent=84
         cache-source=mixed
+        baseline-seconds=
         image-id=sha256:f71428806887f67df71428806887f67df71428806887f67df71428806887f67d
         digest=
         ");
@@ -86,9 +93,18 @@ mod tests {
         steps-cached=1
         cache-hit-percent=16
         cache-source=builder
+        baseline-seconds=
         image-id=
         digest=
         ");
+    }
+
+    #[test]
+    fn a_baseline_is_told_in_seconds() {
+        let source = BaselineSource::Ledger;
+        let baseline = Baseline { median: fixtures::at(61.25), builds: 3, kind: BuildKind::Warm, source };
+        let outcome = BuildOutcome { baseline: Some(baseline), ..fixtures::warm() };
+        assert!(without_result(&outcome).contains("\nbaseline-seconds=61.250\n"));
     }
 
     #[test]
@@ -100,6 +116,7 @@ mod tests {
         steps-cached=0
         cache-hit-percent=0
         cache-source=none
+        baseline-seconds=
         image-id=
         digest=
         ");

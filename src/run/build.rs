@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::engine::{builder, buildkit, facts};
+use super::github::Reporting;
 use super::{Run, secrets};
 use crate::buildkit::mask::Masks;
 use crate::buildkit::session::Credentials;
@@ -22,6 +23,7 @@ use crate::engine::{Engine, ImageStore, Mark};
 use crate::error::chain;
 use crate::execute::build::{Built, Execution, Progress, execute};
 use crate::inputs::{BuildInputs, Source};
+use crate::outcome::baseline::Gate;
 use crate::outcome::build::{BuildOutcome, ClearMark, EngineFacts, ImageOutcome, ImageResult};
 use crate::plan::build::{BuildPlan, Builder, Facts, ImageCache, Wanted, plan};
 use crate::project::target::{CacheSource, NoCache, Target};
@@ -56,12 +58,13 @@ pub(super) async fn build(run: &Run, inputs: &BuildInputs) -> ExitCode {
         Some(Err(code)) => return code,
         None => return cancelled_early(run, inputs, started_at),
     };
+    let reporting = Reporting::begin(run, inputs, &prepared.project.targets);
     let built = carry_out(run, inputs, &prepared).await;
     let notes = keep::keep(run, inputs, &prepared, &built).await;
     let repeated: Vec<String> = built.iter().filter_map(|built| repeated(&built.outcome)).collect();
     let images = built.into_iter().map(|built| built.outcome).collect();
     let Prepared { project, plan, engine, .. } = &prepared;
-    let outcome = BuildOutcome {
+    let mut outcome = BuildOutcome {
         started_at,
         duration: run.started.elapsed(),
         images,
@@ -73,6 +76,7 @@ pub(super) async fn build(run: &Run, inputs: &BuildInputs) -> ExitCode {
         advice: Vec::new(),
     };
     consume(run, &prepared, &outcome).await;
+    reporting.finish(run, inputs, &mut outcome).await;
     run.report_build(&outcome, &inputs.common);
     exit_code(run, &outcome)
 }
@@ -348,6 +352,7 @@ fn exit_code(run: &Run, outcome: &BuildOutcome) -> ExitCode {
         // A signal that came when everything was done already has cancelled nothing.
         Some(signal) if !built => signal.exit_code(),
         _ if failed || !built => ExitCode::BuildFailed,
+        _ if matches!(outcome.gate, Some(Gate::Missed { .. })) => ExitCode::GateNotMet,
         _ => ExitCode::Done,
     }
 }

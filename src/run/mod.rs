@@ -3,6 +3,7 @@
 mod build;
 mod clear;
 mod engine;
+mod github;
 mod report;
 mod secrets;
 

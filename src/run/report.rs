@@ -7,14 +7,19 @@ use crate::report::{annotation, console, outputs, summary};
 use crate::runner::FileCommandError;
 
 use super::Run;
+use super::github::explain_gate;
 
 impl Run {
     /// Everything that is said after a build.
     pub(super) fn report_build(&self, outcome: &BuildOutcome, common: &Common) {
         console::build(outcome).iter().for_each(|line| self.console.info(line));
-        if common.report.annotations {
+        if common.report.failures() {
             annotation::failures(outcome).iter().for_each(|failure| self.console.annotate(failure));
         }
+        if common.report.annotations {
+            annotation::advice(outcome).iter().for_each(|advice| self.console.annotate(advice));
+        }
+        explain_gate(self, outcome);
         self.outputs(outputs::of_build(outcome));
         if common.report.summary {
             self.summary(&summary::build(outcome));

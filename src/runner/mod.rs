@@ -3,6 +3,7 @@
 //! Nothing here decides anything about builds. Everything works without a runner too: at a terminal commands become
 //! readable lines, and what the runner's files would hold is printed.
 
+mod class;
 mod commands;
 mod context;
 mod debug;
@@ -14,6 +15,7 @@ mod git;
 mod masking;
 mod signals;
 
+pub use class::class;
 pub use commands::{Annotation, Console, Level, Mode};
 pub use context::{Context, RunnerKind};
 pub use debug::trace_to;

@@ -13,7 +13,12 @@ const SHOWN: usize = 4;
 
 /// The job summary of a build, as GitHub Flavored Markdown of at most [`LIMIT`] bytes.
 pub fn build(outcome: &BuildOutcome) -> String {
-    let mut document = Document::new(LIMIT);
+    build_within(outcome, LIMIT)
+}
+
+/// The same in at most `limit` bytes, for places that take less.
+pub fn build_within(outcome: &BuildOutcome, limit: usize) -> String {
+    let mut document = Document::new(limit);
     document.block(&format!("### {} {}", sign(outcome), headline::of_build(outcome, name)));
     freshness(&mut document, outcome);
     failure::failures(&mut document, outcome);

@@ -1,3 +1,4 @@
 //! What GitHub is told of a build, and what is done where it cannot be told.
 
+mod build;
 mod client;

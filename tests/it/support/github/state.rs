@@ -114,7 +114,13 @@ impl State {
     fn commits_of(&self, call: &Call<'_>) -> Answer {
         let Some(reference) = call.query.get("sha") else { panic!("which branch?") };
         match self.commits.get(reference.trim_start_matches("refs/heads/")) {
-            Some(commits) => Answer::list(None, commits.iter().map(|commit| commit_of(commit)).collect()),
+            Some(commits) => {
+                let parents = commits.iter().skip(1).map(Some).chain([None]);
+                Answer::list(
+                    None,
+                    commits.iter().zip(parents).map(|(commit, parent)| commit_of(commit, parent)).collect(),
+                )
+            }
             None => Answer::not_found(),
         }
     }
@@ -162,11 +168,11 @@ fn integration(slug: &str) -> Value {
     })
 }
 
-fn commit_of(sha: &str) -> Value {
+fn commit_of(sha: &str, parent: Option<&String>) -> Value {
     let url = format!("https://api.github.com/repos/org/watchparty/commits/{sha}");
     json!({
         "sha": sha, "node_id": "C_1", "url": url, "html_url": url, "comments_url": url, "author": null, "committer": null,
-        "parents": [],
+        "parents": parent.map(|parent| json!({"sha": parent, "url": url})).into_iter().collect::<Vec<_>>(),
         "commit": {"url": url, "author": null, "committer": null, "message": "m", "comment_count": 0,
             "tree": {"sha": sha, "url": url}},
     })

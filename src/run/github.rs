@@ -1,0 +1,254 @@
+//! What GitHub tells of earlier builds, and is told of this one. Nothing here changes how a build ends.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::Run;
+use crate::cache::ledger::{Access as LedgerAccess, Scope};
+use crate::error::chain;
+use crate::github::checks::{self, Completed, NewCheckRun};
+use crate::github::{Access, Github, GithubError, comments, commits};
+use crate::inputs::BuildInputs;
+use crate::outcome::baseline::{self, Gate};
+use crate::outcome::build::BuildOutcome;
+use crate::outcome::record::Record;
+use crate::project::target::Target;
+use crate::report::check::{self, Subject};
+use crate::report::hidden;
+use crate::report::unreported::{self, Unreported};
+use crate::runner;
+
+/// Calls for the baseline: one for the commits, the others for a commit's check runs each.
+const CALLS: usize = 12;
+/// So many of them at the same time.
+const AT_ONCE: usize = 4;
+/// They are over by then, however long the build takes.
+const FOR_BASELINE: Duration = Duration::from_secs(60);
+/// So long the end of the run waits for them.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// So long it takes at most to tell GitHub of the build.
+const FOR_REPORTS: Duration = Duration::from_secs(7);
+/// The label that Docker Compose gives to images (`ProjectLabel` in docker/compose `pkg/api/labels.go`).
+const PROJECT_LABEL: &str = "com.docker.compose.project";
+
+/// What a run does with GitHub, from the beginning of its builds to their end.
+pub(super) struct Reporting {
+    subject: Subject,
+    /// Whom to tell; `None` off the runner, where nobody is told.
+    github: Option<Result<Github, GithubError>>,
+    branches: Vec<String>,
+    /// Earlier builds, while they are being read.
+    past: Option<JoinHandle<Result<Vec<Record>, GithubError>>>,
+}
+
+impl Drop for Reporting {
+    fn drop(&mut self) {
+        if let Some(past) = &self.past {
+            past.abort();
+        }
+    }
+}
+
+impl Reporting {
+    /// Begins to read earlier builds, which goes on beside the build.
+    pub(super) fn begin(run: &Run, inputs: &BuildInputs, targets: &[Target]) -> Self {
+        let report = inputs.common.report;
+        let wanted = report.check || report.comment || inputs.fail_if_slower.is_some();
+        let github = (wanted && run.context.on_runner).then(|| {
+            let token = inputs.common.github_token.as_ref();
+            let api_url = run.environment.non_empty("GITHUB_API_URL");
+            Github::new(&Access::new(api_url, run.context.repository.as_deref(), token)?)
+        });
+        let subject = subject(run, targets);
+        let branches = branches(run);
+        let past = match (&github, branches.first()) {
+            (Some(Ok(github)), Some(branch)) => {
+                let (github, branch, name) = (github.within(FOR_BASELINE), branch.clone(), subject.check_name());
+                Some(tokio::spawn(async move { past_builds(&github, &branch, &name).await }))
+            }
+            _ => None,
+        };
+        Self { subject, github, branches, past }
+    }
+
+    /// Compares the build with earlier ones, sees whether it meets its gate, and tells GitHub. What could not be told is
+    /// one more warning of the outcome.
+    pub(super) async fn finish(mut self, run: &Run, inputs: &BuildInputs, outcome: &mut BuildOutcome) {
+        // Who cancels waits for the end.
+        if run.cancellation.is_cancelled() {
+            return;
+        }
+        let mut unreported = Vec::new();
+        let mut record = Record::of(outcome, &runner::class(&run.environment));
+        if baseline::is_good(outcome) {
+            let past = self.past_builds(&mut unreported).await;
+            outcome.baseline =
+                baseline::of_branch(&record, &past, &self.branches).or_else(|| baseline::of_ledgers(outcome));
+            let gate = |limit| baseline::gate(limit, outcome.duration, outcome.baseline.as_ref());
+            outcome.gate = inputs.fail_if_slower.map(gate);
+        }
+        record.commit.clone_from(&run.context.head_commit);
+        record.branch = own_branch(run);
+        record.run_url.clone_from(&run.context.run_url);
+        match self.github.take() {
+            Some(Ok(github)) => {
+                let github = github.within(FOR_REPORTS);
+                let told = self.tell(run, inputs, outcome, &record, &github);
+                unreported.extend(run.cancellation.token().run_until_cancelled(told).await.into_iter().flatten());
+            }
+            Some(Err(error)) => unreported.push(Unreported { what: "nothing could be reported to GitHub", error }),
+            None => {}
+        }
+        for Unreported { what, error } in &unreported {
+            tracing::debug!(error = chain(error), "{what}");
+        }
+        outcome.warnings.extend(unreported::line(&unreported));
+    }
+
+    /// The earlier builds, if they are there by now or soon.
+    async fn past_builds(&mut self, unreported: &mut Vec<Unreported>) -> Vec<Record> {
+        let Some(past) = &mut self.past else { return Vec::new() };
+        let error = match timeout(PATIENCE, past).await {
+            Ok(Ok(Ok(records))) => return records,
+            Ok(Ok(Err(error))) => error,
+            // It is aborted when this is dropped.
+            Err(_) | Ok(Err(_)) => GithubError::TimedOut { doing: "read earlier check runs" },
+        };
+        unreported.push(Unreported { what: "earlier builds could not be read", error });
+        Vec::new()
+    }
+
+    async fn tell(
+        &self,
+        run: &Run,
+        inputs: &BuildInputs,
+        outcome: &BuildOutcome,
+        record: &Record,
+        github: &Github,
+    ) -> Vec<Unreported> {
+        let check = async {
+            match (&run.context.head_commit, inputs.common.report.check) {
+                (Some(commit), true) => make_check(github, self.new_check(run, outcome, record, commit)).await,
+                _ => Ok(()),
+            }
+        };
+        let comment = async {
+            match (run.context.pull_request, inputs.common.report.comment) {
+                (Some(number), true) => {
+                    let marker = self.subject.marker();
+                    comments::keep_one(github, number, &marker, &check::comment(outcome, &marker)).await
+                }
+                _ => Ok(()),
+            }
+        };
+        let (check, comment) = tokio::join!(check, comment);
+        let check = check.err().map(|error| Unreported { what: "the check run could not be made", error });
+        let comment = comment.err().map(|error| Unreported { what: "the comment could not be written", error });
+        check.into_iter().chain(comment).collect()
+    }
+
+    fn new_check(&self, run: &Run, outcome: &BuildOutcome, record: &Record, commit: &str) -> NewCheckRun {
+        let length = chrono::TimeDelta::from_std(outcome.duration).unwrap_or_default();
+        NewCheckRun {
+            name: self.subject.check_name(),
+            head_sha: commit.to_owned(),
+            details_url: run.context.run_url.clone(),
+            external_id: format!("watchparty-cache:{}", uuid::Uuid::new_v4()),
+            status: Completed::Completed,
+            started_at: outcome.started_at,
+            completed_at: outcome.started_at + length,
+            conclusion: check::conclusion(outcome),
+            output: check::output(outcome, record),
+        }
+    }
+}
+
+/// Says that a build is too slow, where a person looks for what failed.
+pub(super) fn explain_gate(run: &Run, outcome: &BuildOutcome) {
+    if let Some(Gate::Missed { percent, by }) = &outcome.gate {
+        let by = crate::report::units::duration(*by);
+        run.explain(
+            &format!("the build is slower than its baseline by {by} ({percent} %), which is more than `fail-if-slower` allows"),
+            "see the summary for what took long",
+        );
+    }
+}
+
+/// Creates the check run, once: where it is not sure that it was created, it is looked for.
+async fn make_check(github: &Github, check: NewCheckRun) -> Result<(), GithubError> {
+    let Err(error) = checks::create(github, &check).await else { return Ok(()) };
+    if !error.is_ambiguous() {
+        return Err(error);
+    }
+    let present = checks::of_commit(github, &check.head_sha, &check.name).await?.entries;
+    if present.iter().any(|present| present.external_id.as_ref() == Some(&check.external_id)) {
+        return Ok(());
+    }
+    checks::create(github, &check).await.map(|_| ())
+}
+
+/// Builds of the branch and of what it began from, the newest first, as their check runs tell.
+async fn past_builds(github: &Github, branch: &str, check_name: &str) -> Result<Vec<Record>, GithubError> {
+    let newest = match commits::newest(github, branch, CALLS - 1).await {
+        // A branch without a commit, or one that is gone: nothing was built there.
+        Err(GithubError::NotFound { .. }) => return Ok(Vec::new()),
+        newest => newest?,
+    };
+    let each = newest.into_iter().map(|commit| async move { checks::of_commit(github, &commit, check_name).await });
+    let answers: Vec<_> = stream::iter(each).buffered(AT_ONCE).collect().await;
+    let mut records = Vec::new();
+    let mut failed = None;
+    for answer in answers {
+        match answer {
+            Ok(checks) => records.extend(
+                checks
+                    .entries
+                    .iter()
+                    .filter(|check| check.is_of_github_actions())
+                    .filter_map(|check| hidden::read_record(check.output.text.as_deref()?)),
+            ),
+            Err(error) => failed = Some(error),
+        }
+    }
+    // Some of them are as good as fewer builds.
+    match failed {
+        Some(error) if records.is_empty() => Err(error),
+        _ => Ok(records),
+    }
+}
+
+fn subject(run: &Run, targets: &[Target]) -> Subject {
+    let project = targets.first().map(|target| match (target.labels.get(PROJECT_LABEL), target.tags.first()) {
+        (Some(project), _) => project.clone(),
+        (None, Some(tag)) => tag.repository(),
+        (None, None) => target.name.clone(),
+    });
+    let workflow = run.environment.get("GITHUB_WORKFLOW").unwrap_or_default().to_owned();
+    Subject { workflow, project: project.unwrap_or_default() }
+}
+
+/// The branch that is built, if it is one, and not on behalf of anybody who likes.
+fn own_branch(run: &Run) -> Option<String> {
+    match LedgerAccess::of(&run.context).own {
+        Scope::Trusted { reference, .. } => reference.strip_prefix("refs/heads/").map(str::to_owned),
+        Scope::Untrusted { .. } | Scope::Local => None,
+    }
+}
+
+/// Whose builds to compare with: the base branch's for a pull request; else the branch's own, and where it has none the
+/// default branch's.
+fn branches(run: &Run) -> Vec<String> {
+    let context = &run.context;
+    let (base, default) = (context.base_branch.clone(), context.default_branch.clone());
+    match base.filter(|_| context.pull_request.is_some()) {
+        Some(base) => vec![base],
+        None => {
+            let own = own_branch(run);
+            let default = default.filter(|default| Some(default) != own.as_ref());
+            own.into_iter().chain(default).collect()
+        }
+    }
+}
