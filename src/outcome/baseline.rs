@@ -1,5 +1,6 @@
 //! What a build is compared with, and whether it is too slow.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -10,8 +11,8 @@ use crate::cache::ledger::{BuildKind, BuildRecord};
 
 /// So many builds make a baseline at most: the newest.
 pub const BUILDS: usize = 5;
-/// Ledgers of the images of one run are written together; two runs of one commit are further apart.
-const ONE_RUN: TimeDelta = TimeDelta::minutes(2);
+/// The ledgers of one run are written one after the other, no further apart than this.
+const ONE_RUN: TimeDelta = TimeDelta::minutes(1);
 
 /// The builds that this one is compared with: of the same images and of the same kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,19 +85,41 @@ pub fn of_branch(now: &Record, past: &[Record], branches: &[String]) -> Option<B
 /// Compares with the images' own histories.
 ///
 /// These hold the times of images and not of runs. What differs between two runs is how long the slowest image took, so
-/// that is compared; what this run took besides counts for the earlier ones as well.
+/// that is compared; what this run took besides counts for the earlier ones as well. An image that a run took from the cache
+/// as a whole has no record of it.
 pub fn of_ledgers(outcome: &BuildOutcome) -> Option<Baseline> {
-    let (first, others) = outcome.images.split_first()?;
     let kind = kind(outcome);
     let besides = outcome.duration.saturating_sub(slowest(outcome.images.iter().map(|image| image.duration)));
-    let runs = first.history.iter().rev().filter_map(|record| {
-        let rest: Option<Vec<_>> = others.iter().map(|image| of_same_run(image, record)).collect();
-        let run: Vec<&BuildRecord> = std::iter::once(record).chain(rest?).collect();
-        let warm = run.iter().any(|record| record.kind == BuildKind::Warm);
-        let times: Option<Vec<_>> = run.iter().map(|record| Duration::try_from_secs_f64(record.seconds).ok()).collect();
-        (warm == (kind == BuildKind::Warm)).then(|| Some(slowest(times?.into_iter()) + besides))?
+    let runs = runs(&outcome.images).into_iter().filter_map(|run| {
+        let whole = run.len() == outcome.images.len();
+        let cold = whole && run.iter().all(|(_, record)| record.kind == BuildKind::Cold);
+        let times: Option<Vec<Duration>> =
+            run.iter().map(|(_, record)| Duration::try_from_secs_f64(record.seconds).ok()).collect();
+        (cold == (kind == BuildKind::Cold)).then_some(slowest(times?.into_iter()) + besides)
     });
     baseline(runs, kind, BaselineSource::Ledger)
+}
+
+/// The records of images, each with the image's number, by the run that wrote them; the newest run first.
+fn runs(images: &[ImageOutcome]) -> Vec<Vec<(usize, &BuildRecord)>> {
+    let of_image = |(number, image): (usize, _)| -> Vec<(usize, &BuildRecord)> {
+        let image: &ImageOutcome = image;
+        image.history.iter().map(|record| (number, record)).collect()
+    };
+    let mut records: Vec<_> = images.iter().enumerate().flat_map(of_image).collect();
+    records.sort_by_key(|(_, record)| Reverse(record.at));
+    let mut runs: Vec<Vec<(usize, &BuildRecord)>> = Vec::new();
+    for (number, record) in records {
+        let same_run = |run: &&mut Vec<(usize, &BuildRecord)>| {
+            let written_together = run.last().is_some_and(|(_, last)| last.at - record.at <= ONE_RUN);
+            written_together && run.iter().all(|(other, before)| *other != number && before.commit == record.commit)
+        };
+        match runs.last_mut().filter(same_run) {
+            Some(run) => run.push((number, record)),
+            None => runs.push(vec![(number, record)]),
+        }
+    }
+    runs
 }
 
 /// Whether a build is slower than it may be. Pure; a build that failed is not asked about.
@@ -128,12 +151,6 @@ fn median(mut times: Vec<Duration>) -> Option<Duration> {
 
 fn slowest(times: impl Iterator<Item = Duration>) -> Duration {
     times.max().unwrap_or_default()
-}
-
-fn of_same_run<'a>(image: &'a ImageOutcome, record: &BuildRecord) -> Option<&'a BuildRecord> {
-    let apart = |other: &BuildRecord| (other.at - record.at).abs();
-    let same = image.history.iter().filter(|other| other.commit == record.commit && apart(other) <= ONE_RUN);
-    same.min_by_key(|other| apart(other))
 }
 
 #[cfg(test)]
@@ -203,30 +220,33 @@ mod tests {
         let mut outcome = fixtures::warm();
         let slowest = outcome.images.iter().map(|image| image.duration).max().unwrap();
         let besides = outcome.duration - slowest;
-        // The newest last; of the run at minute 30 one image failed, the one at minute 40 was cold.
-        let history = |seconds: [f64; 4]| {
+        // The newest last. At minute 30 one image came from the cache as a whole, at minute 40 nothing did; at minute 41
+        // the same commit was built once more.
+        let history = |seconds: [f64; 5]| {
             vec![
                 built(0, "a", seconds[0], Warm),
-                built(10, "b", seconds[1], Warm),
+                built(10, "b", seconds[1], Cold),
                 built(20, "c", seconds[2], Warm),
                 built(40, "d", seconds[3], Cold),
+                built(41, "d", seconds[4], Warm),
             ]
         };
-        outcome.images[0].history = history([1.0, 5.0, 2.0, 90.0]);
-        outcome.images[0].history.insert(3, built(30, "x", 70.0, Warm));
-        outcome.images[1].history = history([4.0, 1.0, 3.0, 80.0]);
+        outcome.images[0].history = history([1.0, 5.0, 2.0, 90.0, 7.0]);
+        outcome.images[0].history.insert(3, built(30, "x", 70.0, Cold));
+        outcome.images[1].history = history([4.0, 1.0, 3.0, 80.0, 8.0]);
+        outcome.images[1].history[1].kind = Warm;
+        // Of 4, 5, 3, 70 and 8 seconds.
         let baseline = of_ledgers(&outcome).unwrap();
-        assert_eq!(baseline.median, at(4.0) + besides);
-        assert_eq!((baseline.builds, baseline.kind, baseline.source), (3, Warm, BaselineSource::Ledger));
+        assert_eq!(baseline.median, at(5.0) + besides);
+        assert_eq!((baseline.builds, baseline.kind, baseline.source), (5, Warm, BaselineSource::Ledger));
 
-        let cold = BuildOutcome { images: fixtures::cold().images, ..outcome.clone() };
-        let images = cold.images.into_iter().zip(&outcome.images);
-        let images = images.map(|(mut image, with)| {
-            image.history.clone_from(&with.history);
-            image
-        });
-        let baseline = of_ledgers(&BuildOutcome { images: images.collect(), ..fixtures::cold() }).unwrap();
-        assert_eq!((baseline.builds, baseline.kind), (1, Cold));
+        let mut cold = fixtures::cold();
+        for (image, like) in cold.images.iter_mut().zip(&outcome.images) {
+            image.history.clone_from(&like.history);
+        }
+        let besides = cold.duration - cold.images.iter().map(|image| image.duration).max().unwrap();
+        let baseline = of_ledgers(&cold).unwrap();
+        assert_eq!((baseline.median, baseline.builds, baseline.kind), (at(90.0) + besides, 1, Cold));
 
         assert_eq!(of_ledgers(&fixtures::warm()), None);
         assert_eq!(of_ledgers(&BuildOutcome { images: vec![], ..fixtures::warm() }), None);
