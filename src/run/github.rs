@@ -1,6 +1,6 @@
 //! What GitHub tells of earlier builds, and is told of this one. Nothing here changes how a build ends.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, stream};
 use tokio::task::JoinHandle;
@@ -57,11 +57,13 @@ impl Reporting {
     pub(super) fn begin(run: &Run, inputs: &BuildInputs, targets: &[Target]) -> Self {
         let report = inputs.common.report;
         let wanted = report.check || report.comment || inputs.fail_if_slower.is_some();
+        let begun = Instant::now();
         let github = (wanted && run.context.on_runner).then(|| {
             let token = inputs.common.github_token.as_ref();
             let api_url = run.environment.non_empty("GITHUB_API_URL");
             Github::new(&Access::new(api_url, run.context.repository.as_deref(), token)?)
         });
+        tracing::debug!("GitHub: prepared in {} ms", begun.elapsed().as_millis());
         let subject = subject(run, targets);
         let branches = branches(run);
         let past = match (&github, branches.first()) {
@@ -76,15 +78,17 @@ impl Reporting {
 
     /// Compares the build with earlier ones, sees whether it meets its gate, and tells GitHub. What could not be told is
     /// one more warning of the outcome.
+    ///
+    /// Who cancels waits for the end: then nothing more is read or told.
     pub(super) async fn finish(mut self, run: &Run, inputs: &BuildInputs, outcome: &mut BuildOutcome) {
-        // Who cancels waits for the end.
         if run.cancellation.is_cancelled() {
             return;
         }
         let mut unreported = Vec::new();
         let mut record = Record::of(outcome, &runner::class(&run.environment));
         if baseline::is_good(outcome) {
-            let past = self.past_builds(&mut unreported).await;
+            let past = run.cancellation.token().run_until_cancelled(self.past_builds(&mut unreported)).await;
+            let past = past.unwrap_or_default();
             outcome.baseline =
                 baseline::of_branch(&record, &past, &self.branches).or_else(|| baseline::of_ledgers(outcome));
             let gate = |limit| baseline::gate(limit, outcome.duration, outcome.baseline.as_ref());

@@ -331,6 +331,34 @@ mod a_github_that_limits_or_fails_costs_nobody_the_build {
     }
 }
 
+mod who_cancels_does_not_wait_for_github {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    use super::*;
+
+    #[test]
+    fn engine_28_graph() {
+        let (scene, github) = (Scene::new(), FakeGithub::start());
+        github.goes_wrong(Fault::late("POST", "/check-runs", Duration::from_secs(600)));
+        let action = scene.push(&github);
+        let mut run = action.start();
+        let begun = Instant::now();
+        while github.count("POST", "/check-runs") == 0 {
+            assert!(run.try_wait().unwrap().is_none(), "it ended without a check run");
+            assert!(begun.elapsed() < Duration::from_secs(60), "no check run is made");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let begun = Instant::now();
+        kill_process(Pid::from_child(&run), Signal::TERM).unwrap();
+        let output = run.wait_with_output().unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        // Everything was built already: the signal has cancelled nothing of it.
+        let finished = action.finish(&output).expect_code(0);
+        assert_eq!(finished.output("steps-total"), "1");
+        assert!(finished.summary.contains(&scene.tag), "{}", finished.summary);
+    }
+}
+
 mod a_github_that_is_slow_or_gone_costs_seconds {
     use super::*;
 
