@@ -15,3 +15,4 @@ pub mod progress;
 pub mod summary;
 mod tally;
 pub mod units;
+pub(crate) mod words;
