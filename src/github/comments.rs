@@ -130,9 +130,11 @@ impl Own<'_> {
         let written = match create(self.github, self.pull_request, body).await {
             Ok(comment) => comment.id,
             // Whether it is there, GitHub knows.
-            Err(error) if error.is_ambiguous() => match self.find().await?.last() {
-                Some(id) => *id,
-                None => create(self.github, self.pull_request, body).await?.id,
+            Err(error) if error.is_ambiguous() => match self.find().await.as_deref() {
+                Ok([.., id]) => *id,
+                Ok([]) => create(self.github, self.pull_request, body).await?.id,
+                // The first error says more.
+                Err(_) => return Err(error),
             },
             Err(error) => return Err(error),
         };

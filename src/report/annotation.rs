@@ -1,8 +1,8 @@
 //! Annotations: what GitHub shows at a line of a file, as plain data.
 
-use crate::outcome::advice::{Advice, AdviceKind};
+use crate::outcome::advice::Advice;
 use crate::outcome::build::{BuildOutcome, Failure, ImageOutcome, ImageResult, SourceLocation};
-use crate::report::{plain, units};
+use crate::report::{plain, words};
 use crate::runner::{Annotation, Level};
 
 /// The runner cuts a message after so many characters (`ExecutionContext.cs` in actions/runner).
@@ -27,33 +27,10 @@ pub fn advice(outcome: &BuildOutcome) -> Vec<Annotation> {
 }
 
 fn of_advice(advice: &Advice) -> Annotation {
-    let short = |text: &str| plain::shorten(&plain::one_line(text), 200);
-    let text = match &advice.kind {
-        AdviceKind::CommitAboveSteps { argument, steps } => format!(
-            "{} is declared above {} that do not need it and that run again with every commit: move its ARG below them",
-            short(argument),
-            units::count(steps.len(), "step"),
-        ),
-        AdviceKind::CopyAboveInstall { copy, install, needs } => format!(
-            "{} stands above {}, which runs again with every change: copy {} first, install, and copy the rest after that",
-            short(copy),
-            short(install),
-            if needs.is_empty() { "what it needs".to_owned() } else { short(&needs.join(", ")) },
-        ),
-        AdviceKind::CacheCostsMore { costs, spares, builds } => format!(
-            "over {} the cache took {} and spared {}: without it they would have been faster",
-            units::count(usize::try_from(*builds).unwrap_or(usize::MAX), "build"),
-            units::duration(*costs),
-            units::duration(*spares),
-        ),
-        AdviceKind::ContextUnused { sent, used, .. } => format!(
-            "{} of build context are sent and {} of it are used: leave the rest out in .dockerignore",
-            units::size(*sent),
-            units::size(*used),
-        ),
-    };
-    let title = format!("{} could be faster by {}", short(&advice.image), units::duration(advice.saves));
-    let annotation = Annotation::new(Level::Notice, text).title(plain::shorten(&title, 200));
+    let name = |text: &str| plain::shorten(&plain::one_line(text), 200);
+    let saving = words::advice::saving(advice).map(|saving| format!("\n{saving}")).unwrap_or_default();
+    let text = format!("{}: {}{saving}", words::advice::change(advice, name), words::advice::why(advice, name));
+    let annotation = Annotation::new(Level::Notice, text).title(format!("{} could be faster", name(&advice.image)));
     match &advice.location {
         Some(place) => annotation.at(&place.file, place.line, place.end_line),
         None => annotation,
@@ -116,11 +93,8 @@ pub(super) fn place(location: &SourceLocation) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::{MESSAGE_LIMIT, PER_LEVEL, failures, message};
-    use crate::outcome::advice::{Advice, AdviceKind};
-    use crate::outcome::build::{BuildOutcome, SourceLocation};
+    use crate::outcome::build::BuildOutcome;
     use crate::report::fixtures;
     use crate::runner::Level;
 
@@ -175,33 +149,12 @@ mod tests {
 
     #[test]
     fn advice_stands_at_its_line() {
-        let advice = |kind| Advice {
-            image: "app".into(),
-            location: Some(SourceLocation { file: "app/Dockerfile".into(), line: 3, end_line: 3 }),
-            saves: Duration::from_secs(40),
-            kind,
-        };
-        let argument = "GIT_COMMIT_HASH".to_owned();
-        let outcome = BuildOutcome {
-            advice: vec![
-                advice(AdviceKind::CommitAboveSteps { argument, steps: vec!["a".into(), "b".into()] }),
-                advice(AdviceKind::CopyAboveInstall {
-                    copy: "COPY . .".into(),
-                    install: "RUN npm ci".into(),
-                    needs: vec!["package.json".into(), "package-lock.json".into()],
-                }),
-                advice(AdviceKind::CacheCostsMore {
-                    costs: Duration::from_secs(90),
-                    spares: Duration::from_secs(30),
-                    builds: 5,
-                }),
-                advice(AdviceKind::ContextUnused { sent: 400_000_000, used: 1_000_000, largest: vec![] }),
-            ],
-            ..fixtures::warm()
-        };
+        let outcome = BuildOutcome { advice: fixtures::advice(), ..fixtures::warm() };
         let annotations = super::advice(&outcome);
-        assert!(annotations.iter().all(|one| one.level == Level::Notice && one.lines == Some((3, 3))));
-        assert_eq!(annotations[0].title.as_deref(), Some("app could be faster by 40.0 s"));
+        assert!(annotations.iter().all(|one| one.level == Level::Notice));
+        let [first, ..] = annotations.as_slice() else { panic!("{annotations:?}") };
+        assert_eq!((first.file.as_deref(), first.lines), (Some("backend/Dockerfile"), Some((4, 4))));
+        assert_eq!(first.title.as_deref(), Some("backend could be faster"));
         let texts: Vec<&str> = annotations.iter().map(|one| one.message.as_str()).collect();
         insta::assert_snapshot!(texts.join("\n"));
         let many = BuildOutcome { advice: vec![outcome.advice[0].clone(); 30], ..outcome };

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeZone, Utc};
 
+use crate::outcome::advice::{Advice, AdviceKind};
 use crate::outcome::build::{
     BuildOutcome, CacheSource, ClearMark, EngineFacts, Failure, ImageOutcome, ImageResult, Interval, OperationKind,
     OperationOutcome, SourceLocation, StepOutcome, StepStatus, UnusedSource,
 };
 use crate::outcome::clear::{ClearOutcome, Fate, ItemOutcome, Place};
+use crate::outcome::reason::{ChangedFiles, MissReason};
 
 const NPM_CI: &str = "RUN --mount=type=cache,target=/root/.npm npm ci --no-audit --no-fund";
 
@@ -394,4 +396,83 @@ pub(crate) fn cleared_many() -> ClearOutcome {
         (1..=60).map(|n| found(&format!("watchparty-backend:pr-{n}"), n * 1_000_000, Fate::Removed)).collect();
     items.push(records(1_312, 6_600_000_000, Fate::Removed));
     clear(items, 8_430_000_000)
+}
+
+/// Every reason, each with its evidence.
+pub(crate) fn reasons() -> Vec<MissReason> {
+    let digest = |name: &str| id(name);
+    let files = |names: &[&str], more, gone| ChangedFiles {
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        more,
+        gone,
+    };
+    vec![
+        MissReason::FirstBuild,
+        MissReason::Cleared,
+        MissReason::Asked,
+        MissReason::CacheImageAbsent { image: "ghcr.io/example/watchparty-backend:latest".into() },
+        MissReason::SourceUnreadable {
+            source: "ghcr.io/example/watchparty-backend:cache".into(),
+            reason: "401 Unauthorized".into(),
+        },
+        MissReason::BaseChanged {
+            reference: "python:3.13-slim".into(),
+            before: digest("python:3.13.1"),
+            now: digest("python:3.13.2"),
+        },
+        MissReason::BaseChanged { reference: "busybox".into(), before: String::new(), now: digest("busybox") },
+        MissReason::InstructionChanged,
+        MissReason::SettingChanged { keyword: "ENV".into() },
+        MissReason::ArgumentChanged { name: "GIT_COMMIT_HASH".into() },
+        MissReason::FilesChanged(files(&["requirements.txt"], 0, 0)),
+        MissReason::FilesChanged(files(&["src/App.tsx", "src/main.tsx", "src/api.ts", "a", "b"], 7, 0)),
+        MissReason::FilesChanged(files(&["package.json"], 0, 1)),
+        MissReason::FilesChanged(files(&[], 0, 2)),
+        MissReason::FilesChanged(files(&[], 0, 0)),
+        MissReason::ModeChanged(files(&["entrypoint.sh"], 0, 0)),
+        MissReason::EarlierStep { step: "[build 5/8] COPY . .".into() },
+        MissReason::Unknown,
+    ]
+}
+
+/// Every kind of advice.
+pub(crate) fn advice() -> Vec<Advice> {
+    let at_line = |file: &str, line| Some(SourceLocation { file: file.into(), line, end_line: line });
+    vec![
+        Advice {
+            image: "backend".into(),
+            location: at_line("backend/Dockerfile", 4),
+            saves: at(45.6),
+            kind: AdviceKind::CommitAboveSteps {
+                argument: "GIT_COMMIT_HASH".into(),
+                steps: vec!["[stage-0 2/7] RUN apt-get install -y libpq5".into()],
+            },
+        },
+        Advice {
+            image: "frontend".into(),
+            location: at_line("frontend/Dockerfile", 6),
+            saves: at(41.6),
+            kind: AdviceKind::CopyAboveInstall {
+                copy: "[build 3/7] COPY . .".into(),
+                install: format!("[build 4/7] {NPM_CI}"),
+                needs: vec!["package.json".into(), "package-lock.json".into()],
+            },
+        },
+        Advice {
+            image: "worker".into(),
+            location: None,
+            saves: at(6.2),
+            kind: AdviceKind::CacheCostsMore { costs: at(96.0), spares: at(34.0), builds: 10 },
+        },
+        Advice {
+            image: "worker".into(),
+            location: None,
+            saves: at(3.9),
+            kind: AdviceKind::ContextUnused {
+                sent: 412_000_000,
+                used: 12_400_000,
+                largest: vec![("target".into(), 371_000_000), (".venv".into(), 28_600_000)],
+            },
+        },
+    ]
 }

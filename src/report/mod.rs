@@ -18,3 +18,4 @@ pub mod summary;
 mod tally;
 pub mod units;
 pub mod unreported;
+pub(crate) mod words;

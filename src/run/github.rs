@@ -12,7 +12,7 @@ use crate::error::chain;
 use crate::github::checks::{self, Completed, NewCheckRun};
 use crate::github::{Access, Github, GithubError, comments, commits};
 use crate::inputs::BuildInputs;
-use crate::outcome::baseline::{self, Gate};
+use crate::outcome::baseline;
 use crate::outcome::build::BuildOutcome;
 use crate::outcome::record::Record;
 use crate::project::target::Target;
@@ -170,25 +170,15 @@ impl Reporting {
     }
 }
 
-/// Says that a build is too slow, where a person looks for what failed.
-pub(super) fn explain_gate(run: &Run, outcome: &BuildOutcome) {
-    if let Some(Gate::Missed { percent, by }) = &outcome.gate {
-        let by = crate::report::units::duration(*by);
-        run.explain(
-            &format!("the build is slower than its baseline by {by} ({percent} %), which is more than `fail-if-slower` allows"),
-            "see the summary for what took long",
-        );
-    }
-}
-
 /// Creates the check run, once: where it is not sure that it was created, it is looked for.
 async fn make_check(github: &Github, check: NewCheckRun) -> Result<(), GithubError> {
     let Err(error) = checks::create(github, &check).await else { return Ok(()) };
     if !error.is_ambiguous() {
         return Err(error);
     }
-    let present = checks::of_commit(github, &check.head_sha, &check.name).await?.entries;
-    if present.iter().any(|present| present.external_id.as_ref() == Some(&check.external_id)) {
+    // Where it cannot be looked for either, the first error says more.
+    let Ok(present) = checks::of_commit(github, &check.head_sha, &check.name).await else { return Err(error) };
+    if present.entries.iter().any(|present| present.external_id.as_ref() == Some(&check.external_id)) {
         return Ok(());
     }
     checks::create(github, &check).await.map(|_| ())

@@ -1,13 +1,13 @@
 //! Hands reports to the runner. A report that fails is a warning: it never changes how a run ended.
 
 use crate::inputs::{Common, Output};
+use crate::outcome::baseline::Gate;
 use crate::outcome::build::BuildOutcome;
 use crate::outcome::clear::ClearOutcome;
-use crate::report::{annotation, console, outputs, summary};
+use crate::report::{annotation, console, outputs, summary, words};
 use crate::runner::FileCommandError;
 
 use super::Run;
-use super::github::explain_gate;
 
 impl Run {
     /// Everything that is said after a build.
@@ -19,7 +19,10 @@ impl Run {
         if common.report.annotations {
             annotation::advice(outcome).iter().for_each(|advice| self.console.annotate(advice));
         }
-        explain_gate(self, outcome);
+        if let Some(gate @ Gate::Missed { .. }) = &outcome.gate {
+            let words = words::baseline::gate(gate, outcome.duration, outcome.baseline.as_ref(), str::to_owned);
+            self.explain(&words, "the summary says what took long");
+        }
         self.outputs(outputs::of_build(outcome));
         if common.report.summary {
             self.summary(&summary::build(outcome));

@@ -173,7 +173,7 @@ mod a_build_that_is_too_slow_is_exit_5_and_a_failed_check {
         let warm = github.state(|state| record(&state.checks[1]));
         remembered(&github, &scene, &warm, "github-actions", &json!({"seconds": 0.000_1}));
         let slow = scene.pull_request(&github).input("fail-if-slower", "10% and 0s").run().expect_code(5);
-        assert!(slow.stdout.contains("the build is slower than its baseline by"), "{}", slow.stdout);
+        assert!(slow.stdout.contains("Slower than fail-if-slower allows: "), "{}", slow.stdout);
         let check = github.state(|state| state.checks.last().unwrap().clone());
         assert_eq!((&check["conclusion"], &check["head_sha"]), (&json!("failure"), &json!(HEAD)));
         assert_eq!(record(&check)["built"], true);
