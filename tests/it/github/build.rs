@@ -351,7 +351,7 @@ mod who_cancels_does_not_wait_for_github {
         let begun = Instant::now();
         kill_process(Pid::from_child(&run), Signal::TERM).unwrap();
         let output = run.wait_with_output().unwrap();
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
         // Everything was built already: the signal has cancelled nothing of it.
         let finished = action.finish(&output).expect_code(0);
         assert_eq!(finished.output("steps-total"), "1");
@@ -374,7 +374,7 @@ mod a_github_that_is_slow_or_gone_costs_seconds {
         let run = scene.push(&github).run().expect_code(0);
         said(&run, &["earlier builds could not be read and the check run could not be made", "did not answer in time"]);
         // Ten seconds of ours, and the build.
-        assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
 
         // Nobody is there.
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
