@@ -5,7 +5,7 @@ use crate::github::comments::MAX_BODY;
 use crate::outcome::baseline::{Gate, is_good};
 use crate::outcome::build::{BuildOutcome, ImageResult};
 use crate::outcome::record::Record;
-use crate::report::{headline, hidden, plain, summary, words};
+use crate::report::{headline, hidden, plain, summary};
 
 /// Characters of the longest title ("Create a check run").
 const MAX_TITLE: usize = 255;
@@ -51,16 +51,12 @@ pub fn conclusion(outcome: &BuildOutcome) -> Conclusion {
 
 /// What the check shows. The record is in its text, which nobody sees.
 pub fn output(outcome: &BuildOutcome, record: &Record) -> CheckOutput {
-    let compared = outcome
-        .baseline
-        .as_ref()
-        .map(|baseline| format!(", {}", words::baseline::compared(outcome.duration, baseline, plain::one_line)));
-    let title = headline::of_build(outcome, plain::one_line) + &compared.unwrap_or_default();
+    let title = headline::of_build(outcome, plain::one_line);
     let text = hidden::record(record);
     CheckOutput {
         title: plain::shorten(&title, MAX_TITLE),
         // Bytes are never fewer than characters.
-        summary: summary::build_within(outcome, MAX_TEXT),
+        summary: summary::for_check(outcome, MAX_TEXT),
         text: (!text.is_empty()).then_some(text),
     }
 }
@@ -68,7 +64,7 @@ pub fn output(outcome: &BuildOutcome, record: &Record) -> CheckOutput {
 /// The comment of a pull request.
 pub fn comment(outcome: &BuildOutcome, marker: &str) -> String {
     let room = MAX_BODY.saturating_sub(marker.len() + 1);
-    format!("{marker}\n{}", summary::build_within(outcome, room))
+    format!("{marker}\n{}", summary::for_check(outcome, room))
 }
 
 #[cfg(test)]
@@ -76,10 +72,9 @@ mod tests {
     use std::time::Duration;
 
     use super::{MAX_TITLE, Subject, comment, conclusion, output};
-    use crate::cache::ledger::BuildKind;
     use crate::github::checks::{Conclusion, MAX_TEXT};
     use crate::github::comments::MAX_BODY;
-    use crate::outcome::baseline::{Baseline, BaselineSource, Gate};
+    use crate::outcome::baseline::Gate;
     use crate::outcome::build::BuildOutcome;
     use crate::outcome::record::Record;
     use crate::report::{fixtures, hidden};
@@ -122,17 +117,8 @@ mod tests {
             assert!(comment.chars().count() <= MAX_BODY);
             assert!(comment.starts_with(&subject("CI", "app").marker()));
         }
-        let baseline = Baseline {
-            median: fixtures::at(19.1),
-            builds: 5,
-            kind: BuildKind::Warm,
-            source: BaselineSource::Branch("main".into()),
-        };
-        let warm = BuildOutcome { baseline: Some(baseline), ..fixtures::warm() };
-        assert_eq!(
-            output(&warm, &Record::of(&warm, "linux")).title,
-            "Built 2 images in 12.4 s, 11 of 13 steps cached (from several caches), 35 % faster than the median of 5 builds of main"
-        );
+        let warm = fixtures::warm();
+        assert!(output(&warm, &Record::of(&warm, "linux")).title.starts_with("Built 2 images in 12.4 s, "));
         let text = output(&warm, &Record::of(&warm, "linux")).text.unwrap();
         assert_eq!(hidden::read_record(&text), Some(Record::of(&warm, "linux")));
     }

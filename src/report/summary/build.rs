@@ -13,11 +13,11 @@ const SHOWN: usize = 4;
 
 /// The job summary of a build, as GitHub Flavored Markdown of at most [`LIMIT`] bytes.
 pub fn build(outcome: &BuildOutcome) -> String {
-    build_within(outcome, LIMIT)
+    for_check(outcome, LIMIT)
 }
 
 /// The same in at most `limit` bytes, for places that take less.
-pub fn build_within(outcome: &BuildOutcome, limit: usize) -> String {
+pub fn for_check(outcome: &BuildOutcome, limit: usize) -> String {
     let mut document = Document::new(limit);
     document.block(&format!("### {} {}", sign(outcome), headline::of_build(outcome, name)));
     freshness(&mut document, outcome);

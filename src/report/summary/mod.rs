@@ -7,7 +7,7 @@ mod escape;
 mod failure;
 mod time;
 
-pub use build::{build, build_within};
+pub use build::{build, for_check};
 pub use clear::clear;
 
 /// The largest summary in bytes. GitHub drops a step's summary whole if it is over 1 MiB

@@ -10,7 +10,7 @@ mod state;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -121,7 +121,8 @@ impl FakeGithub {
     }
 
     fn with<T>(&self, use_it: impl FnOnce(&mut Inner) -> T) -> T {
-        use_it(&mut self.shared.inner.lock().unwrap())
+        // A test that failed while it looked at the state has said why.
+        use_it(&mut self.shared.inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
