@@ -18,7 +18,7 @@ use crate::buildkit::session::Credentials;
 use crate::buildkit::usage::Record;
 use crate::buildkit::{BuildKitError, Connection, usage, workers};
 use crate::cache::ledger::{Access, identities};
-use crate::cache::records::Offer;
+use crate::cache::records::{Importer, Offer};
 use crate::engine::{Engine, ImageStore, Mark};
 use crate::error::chain;
 use crate::execute::build::{Built, Execution, Progress, execute};
@@ -167,12 +167,18 @@ async fn image_caches(
         caches.push(ImageCache { stages: inputs.cache_stages, ..found.cache });
         previous.push(found.previous);
     }
-    let offer = Offer::new(&records, Some(uuid::Uuid::new_v4().as_u128())).map(Arc::new);
+    let offer = Offer::new(&records, importer(engine), Some(uuid::Uuid::new_v4().as_u128())).map(Arc::new);
     for ((target, mark), cache) in targets.iter().zip(marks).zip(&mut caches) {
         cache.offer = offer.clone().filter(|_| takes_from_caches(target, mark.as_ref()));
     }
     tracing::debug!("image cache: looked up in {} ms", begun.elapsed().as_millis());
     (caches, previous)
+}
+
+/// Docker 23.0 (API 1.42) was the first release with a newer BuildKit than 0.8.
+fn importer(engine: &Engine) -> Importer {
+    let api = engine.info().api_version;
+    if (api.major, api.minor) < (1, 42) { Importer::MistakesTwins } else { Importer::Careful }
 }
 
 /// A cache that led nowhere costs time, and the person should know why.

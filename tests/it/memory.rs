@@ -7,10 +7,11 @@ use crate::support::{Action, Project, docker, engine, unique};
 const FILES: u32 = 20_000;
 const SIZE: usize = 16_450;
 
-/// Peak resident set of a running process in KiB (`VmHWM` of `proc_pid_status(5)`).
-fn peak(process: u32) -> Option<u64> {
+/// What a running process holds in memory of its own in KiB (`RssAnon` of `proc_pid_status(5)`): without the pages of the
+/// program's file, of which a debug build has more than twice as many as a release.
+fn held(process: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
@@ -44,9 +45,8 @@ fn a_large_context_takes_little_memory_engine_28_graph() {
     let (done, poll) = std::sync::mpsc::channel::<()>();
     let poller = std::thread::spawn(move || {
         let mut highest = 0;
-        // The high-water mark goes with the process: it is read until then.
-        while poll.recv_timeout(Duration::from_millis(20)).is_err() {
-            highest = peak(process).unwrap_or(highest);
+        while poll.recv_timeout(Duration::from_millis(5)).is_err() {
+            highest = held(process).unwrap_or(0).max(highest);
         }
         highest
     });
@@ -56,6 +56,6 @@ fn a_large_context_takes_little_memory_engine_28_graph() {
     let finished = action.finish(&output).expect_code(0);
     let sent = finished.result()["images"][0]["context_bytes"].as_u64().unwrap();
     assert!(sent >= u64::from(FILES) * SIZE as u64, "{sent} bytes travelled");
-    assert!(highest > 0 && highest < 40 << 10, "{highest} KiB for {sent} bytes");
+    assert!(highest > 0 && highest < 24 << 10, "{highest} KiB for {sent} bytes");
     docker(&engine, &["image", "rm", "-f", &tag]);
 }

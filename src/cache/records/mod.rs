@@ -10,6 +10,7 @@
 
 mod check;
 mod digest;
+mod distinct;
 mod error;
 mod export;
 mod image;
@@ -31,7 +32,7 @@ use serde::{Deserialize, Serialize};
 
 pub use digest::{Digest, DigestError};
 pub use error::RecordsError;
-pub use offer::Offer;
+pub use offer::{Importer, Offer};
 #[cfg(any(test, fuzzing))]
 pub use probe::probe;
 

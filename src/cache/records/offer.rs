@@ -27,6 +27,15 @@ pub struct Offer {
     pub left_out: usize,
 }
 
+/// Who reads an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Importer {
+    /// BuildKit since 0.9.
+    Careful,
+    /// BuildKit 0.8, which must not be told of two records with the same result (`distinct`).
+    MistakesTwins,
+}
+
 impl Offer {
     /// Merges sets of records, the newest and most trusted first, and makes them the blobs that BuildKit imports. Nothing
     /// when no record leads to a result.
@@ -36,8 +45,12 @@ impl Offer {
     ///
     /// `nonce` is new for every build: see [`strangers`]. Without one the same sources give the same bytes.
     #[must_use]
-    pub fn new(sources: &[Records], nonce: Option<u128>) -> Option<Self> {
-        let all = Records::merge(sources.iter().cloned());
+    pub fn new(sources: &[Records], importer: Importer, nonce: Option<u128>) -> Option<Self> {
+        let prepared = |records: Records| match importer {
+            Importer::Careful => records,
+            Importer::MistakesTwins => records.distinct(),
+        };
+        let all = prepared(Records::merge(sources.iter().cloned()));
         let results = all.count_with_results();
         if let Some(offer) = Self::of(&all, 0, nonce) {
             return Some(offer);
@@ -47,7 +60,7 @@ impl Offer {
         let mut best = None;
         while too_many - fits > 1 {
             let count = fits.midpoint(too_many);
-            let some = first_results(sources, count);
+            let some = prepared(first_results(sources, count));
             match Self::of(&some, results.saturating_sub(some.count_with_results()), nonce) {
                 Some(offer) => (fits, best) = (count, Some(offer)),
                 None => too_many = count,

@@ -2,7 +2,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a broken promise must end a fuzzing run")]
 
 use super::wire::{Config, Descriptor, Manifest};
-use super::{Digest, Layer, Offer, Records};
+use super::{Digest, Importer, Layer, Offer, Records};
 
 /// Reads any bytes as every kind of document, and puts what is valid through every operation.
 ///
@@ -57,7 +57,8 @@ fn exercise(records: Records) {
         turn = !turn;
         turn && !result.layers().is_empty()
     });
-    let Some(offer) = Offer::new(&[half, records], None) else { return };
+    let _ = Offer::new(&[half.clone(), records.clone()], Importer::MistakesTwins, None);
+    let Some(offer) = Offer::new(&[half, records], Importer::Careful, None) else { return };
     let [(digest, manifest), (_, config)] = offer.blobs.as_slice() else { panic!("an offer is two blobs") };
     assert_eq!(*digest, Digest::of(manifest).to_string());
     let offered = Records::from_export(manifest, config).expect("what is offered can be imported");

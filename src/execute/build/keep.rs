@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use tokio::sync::Mutex;
 
 use super::buildkit::{IMAGE_DIGEST, OFFER_STORE, directories, import, services};
 use super::{Built, Ended, Execution};
@@ -66,7 +67,15 @@ enum KeepError {
 
 /// Keeps what all builds made.
 pub(super) async fn keep_all(plan: &BuildPlan, ended: Vec<Ended>, with: &Execution<'_>) -> Vec<Built> {
+    // Those of the same steps one after the other, or all of them.
+    let turns: Vec<Mutex<()>> = plan.builds.iter().map(|_| Mutex::new(())).collect();
+    let one_by_one = one_by_one(with.engine);
+    let turn_of = |index: usize| turns.get(if one_by_one { 0 } else { first_of_same_steps(index, plan) });
     let keeping = plan.builds.iter().zip(ended).enumerate().map(|(index, (build, ended))| async move {
+        let _turn = match turn_of(index) {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        };
         let Ended { outcome, offer_served } = ended;
         let begun = with.started.elapsed();
         let mut outcome = outcome;
@@ -82,14 +91,14 @@ pub(super) async fn keep_all(plan: &BuildPlan, ended: Vec<Ended>, with: &Executi
         }
         Built { outcome, kept }
     });
-    if !one_by_one(with.engine) {
-        return join_all(keeping).await;
-    }
-    let mut built = Vec::with_capacity(plan.builds.len());
-    for keeping in keeping {
-        built.push(keeping.await);
-    }
-    built
+    join_all(keeping).await
+}
+
+/// The first build of the same context and Dockerfile.
+fn first_of_same_steps(index: usize, plan: &BuildPlan) -> usize {
+    let source = |build: &PlannedBuild| (build.target.context.clone(), build.target.dockerfile.clone());
+    let own = plan.builds.get(index).map(source);
+    plan.builds.iter().position(|build| Some(source(build)) == own).unwrap_or(index)
 }
 
 /// Keeps what a build made, if it is to be kept. `offer_served` says whether the records that it was offered are any good.
@@ -141,28 +150,18 @@ struct Keeper<'a> {
 }
 
 impl Keeper<'_> {
-    /// Keeps the image `image_id`, called `reference`, and its stages: all at once where the engine allows it, since each
-    /// is little more than a question to the builder.
+    /// Keeps the image `image_id`, called `reference`, and its stages, one after the other: each is little more than a
+    /// question to the builder, and solves of the same steps get in each other's way (`plan::build::order`).
     async fn keep(&self, keep: &Keep, image_id: &str, reference: &str) -> Kept {
-        let final_image = self.final_image(keep, image_id, reference);
-        let stages = keep.stages.iter().map(|stage| self.stage(stage));
-        let (final_image, stages) = if one_by_one(self.with.engine) {
-            let final_image = final_image.await;
-            let mut kept = Vec::with_capacity(stages.len());
-            for stage in stages {
-                kept.push(stage.await);
-            }
-            (final_image, kept)
-        } else {
-            tokio::join!(final_image, join_all(stages))
-        };
-        let mut images = Vec::with_capacity(stages.len().saturating_add(1));
+        let mut images = Vec::with_capacity(keep.stages.len().saturating_add(1));
         let mut problems = Vec::new();
-        for kept in std::iter::once(final_image).chain(stages) {
-            match kept {
-                Ok(image) => images.push(image),
-                Err(problem) => problems.push(problem),
-            }
+        let mut take = |kept: Result<CachedImage, String>| match kept {
+            Ok(image) => images.push(image),
+            Err(problem) => problems.push(problem),
+        };
+        take(self.final_image(keep, image_id, reference).await);
+        for stage in &keep.stages {
+            take(self.stage(stage).await);
         }
         Kept::Images { images, problems }
     }

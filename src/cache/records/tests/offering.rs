@@ -1,6 +1,6 @@
 //! The blobs that BuildKit gets.
 
-use super::super::{Offer, Records};
+use super::super::{Importer, Offer, Records};
 use super::{Spec, built, key, offered, records, second};
 
 #[test]
@@ -10,7 +10,7 @@ fn an_offer_is_an_image_index_and_its_config() {
         built("run", &[&[("", 0)]], "a", 1),
         built("copy", &[&[("", 1)], &[("/x", 0)]], "ab", 2),
     ]);
-    let offer = Offer::new(&[source], None).unwrap();
+    let offer = Offer::new(&[source], Importer::Careful, None).unwrap();
     assert_eq!((offer.records, offer.results, offer.left_out), (3, 2, 0));
     let [(digest, manifest), (config_digest, config)] = offer.blobs.as_slice() else { panic!("not two blobs") };
     assert_eq!(*digest, offer.digest);
@@ -45,8 +45,8 @@ fn an_offer_is_an_image_index_and_its_config() {
 
 #[test]
 fn nothing_is_offered_where_nothing_is_cached() {
-    assert_eq!(Offer::new(&[], None), None);
-    assert_eq!(Offer::new(&[Records::default(), records(&[key("alpine", &[])])], None), None);
+    assert_eq!(Offer::new(&[], Importer::Careful, None), None);
+    assert_eq!(Offer::new(&[Records::default(), records(&[key("alpine", &[])])], Importer::Careful, None), None);
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn the_same_sources_give_the_same_bytes() {
         };
         vec![specs("one"), specs("two"), specs("three")]
     };
-    assert_eq!(Offer::new(&sources(), None), Offer::new(&sources(), None));
+    assert_eq!(Offer::new(&sources(), Importer::Careful, None), Offer::new(&sources(), Importer::Careful, None));
 }
 
 /// Records, of which each has a result, that are too many for one offer if there are more than about 4,000 of them.
@@ -78,7 +78,7 @@ fn many(count: usize, base: &str) -> Records {
 #[test]
 fn what_is_too_large_loses_the_last_source_s_oldest_results() {
     let (first, last) = (many(3_000, "first"), many(3_000, "last"));
-    let offer = Offer::new(&[first.clone(), last.clone()], None).unwrap();
+    let offer = Offer::new(&[first.clone(), last.clone()], Importer::Careful, None).unwrap();
     assert!(offer.blobs.iter().all(|(_, blob)| blob.len() <= 900 << 10));
     assert!(offer.blobs.iter().any(|(_, blob)| blob.len() > 899 << 10), "room is left");
     assert_eq!(offer.results + offer.left_out, 6_000);
@@ -98,7 +98,7 @@ fn what_is_too_large_loses_the_last_source_s_oldest_results() {
     assert_eq!(times("first", &read), 40, "the first source is whole");
     assert_eq!(times("last", &read), 20, "of the last one the newest are left");
 
-    let alone = Offer::new(&[many(6_000, "first")], None).unwrap();
+    let alone = Offer::new(&[many(6_000, "first")], Importer::Careful, None).unwrap();
     assert!(alone.left_out > 0 && alone.results > 3_000);
 }
 
@@ -113,7 +113,7 @@ fn with_a_nonce_every_record_has_a_stranger_of_its_own() {
         built("make", &[&[("", 2)]], "ac", 2),
     ]);
     let config = |nonce: u128| -> serde_json::Value {
-        let offer = Offer::new(std::slice::from_ref(&source), Some(nonce)).unwrap();
+        let offer = Offer::new(std::slice::from_ref(&source), Importer::Careful, Some(nonce)).unwrap();
         serde_json::from_slice(&offer.blobs[1].1).unwrap()
     };
     let (one, two) = (config(1), config(2));
@@ -134,7 +134,7 @@ fn with_a_nonce_every_record_has_a_stranger_of_its_own() {
         .collect();
     assert_eq!(links, [2, 2, 1], "those upon a base have one more alternative, the others none");
     // Read back, they are what they were: strangers lead to no result.
-    let offer = Offer::new(std::slice::from_ref(&source), Some(3)).unwrap();
+    let offer = Offer::new(std::slice::from_ref(&source), Importer::Careful, Some(3)).unwrap();
     let read = Records::from_export(&offer.blobs[0].1, &offer.blobs[1].1).unwrap();
     assert_eq!(read.count_with_results(), source.count_with_results());
 }

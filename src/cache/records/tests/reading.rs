@@ -423,6 +423,12 @@ proptest! {
     }
 }
 
+/// Time that this thread has had on a processor (`/proc/thread-self/schedstat`): other tests run beside it.
+fn on_processor() -> std::time::Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    std::time::Duration::from_nanos(text.split_whitespace().next().unwrap().parse().unwrap())
+}
+
 #[test]
 fn a_mebibyte_of_anything_is_fast() {
     let records = |record: &str| {
@@ -447,9 +453,9 @@ fn a_mebibyte_of_anything_is_fast() {
         records(&rest).replacen(&rest, &root, 1),
         wide,
     ] {
-        let begin = std::time::Instant::now();
+        let begin = on_processor();
         probe(document.as_bytes());
-        let took = begin.elapsed();
+        let took = on_processor() - begin;
         println!("{took:?} for {} bytes", document.len());
         assert!(took.as_secs() < 20, "{took:?}");
     }
