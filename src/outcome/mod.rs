@@ -6,5 +6,6 @@ pub mod advice;
 pub mod baseline;
 pub mod build;
 pub mod clear;
+pub mod critical;
 pub mod from_trace;
 pub mod reason;
