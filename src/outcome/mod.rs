@@ -7,4 +7,5 @@ pub mod baseline;
 pub mod build;
 pub mod clear;
 pub mod from_trace;
+pub mod known;
 pub mod reason;
