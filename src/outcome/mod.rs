@@ -8,4 +8,5 @@ pub mod build;
 pub mod clear;
 pub mod critical;
 pub mod from_trace;
+pub mod known;
 pub mod reason;

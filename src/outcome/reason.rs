@@ -21,7 +21,7 @@ pub enum MissReason {
         /// Why, in the engine's words.
         reason: String,
     },
-    /// The stage is built on another image than before.
+    /// The stage is built on another image than before, or the step copies from another.
     BaseChanged {
         /// Its name as the Dockerfile writes it.
         reference: String,
@@ -32,6 +32,11 @@ pub enum MissReason {
     },
     /// The instruction is another one, or new at its place.
     InstructionChanged,
+    /// What the step is done with is another: its `FROM`, or an `ENV`, `USER` or `SHELL` above it.
+    SettingChanged {
+        /// The instruction's keyword: `ENV`.
+        keyword: String,
+    },
     /// A build argument that the step uses has another value.
     ArgumentChanged {
         /// Its name.
@@ -41,9 +46,9 @@ pub enum MissReason {
     FilesChanged(ChangedFiles),
     /// The content of these files is the same; only their mode or owner is another.
     ModeChanged(ChangedFiles),
-    /// A step or stage that this one builds on ran.
+    /// A step that this one builds on ran, in its own stage or in one that it takes from.
     EarlierStep {
-        /// The name of that step, as in [`StepOutcome::name`](super::build::StepOutcome::name).
+        /// The name of the first step of them that ran, as in [`StepOutcome::name`](super::build::StepOutcome::name).
         step: String,
     },
     /// Nothing that is known explains it.
@@ -57,4 +62,6 @@ pub struct ChangedFiles {
     pub names: Vec<String>,
     /// How many more there are.
     pub more: usize,
+    /// How many besides are gone: a ledger does not know the names of files.
+    pub gone: usize,
 }
