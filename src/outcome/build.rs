@@ -156,7 +156,7 @@ pub struct StepOutcome {
 impl StepOutcome {
     /// Time spent on the step in all its intervals.
     pub fn duration(&self) -> Duration {
-        self.intervals.iter().map(Interval::length).sum()
+        time_of(&self.intervals)
     }
 }
 
@@ -187,6 +187,18 @@ impl Interval {
     pub fn length(&self) -> Duration {
         self.end.saturating_sub(self.start)
     }
+}
+
+/// The time that intervals cover together: the builder reports a layer that is fetched and unpacked as a whole, and each
+/// part of it besides.
+pub fn time_of(intervals: &[Interval]) -> Duration {
+    let mut ordered = intervals.to_vec();
+    ordered.sort_unstable_by_key(|interval| (interval.start, interval.end));
+    let covered = ordered.iter().fold((Duration::ZERO, Duration::ZERO), |(sum, until), interval| {
+        let start = interval.start.max(until);
+        (sum + interval.end.saturating_sub(start), until.max(interval.end))
+    });
+    covered.0
 }
 
 /// Something the builder did that is not a Dockerfile step.

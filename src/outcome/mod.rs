@@ -3,6 +3,7 @@
 //! Nothing in here holds a secret: texts that came from a build are masked before they are put in.
 
 pub mod advice;
+pub mod advise;
 pub mod baseline;
 pub mod build;
 pub mod clear;

@@ -1,5 +1,6 @@
 //! `mode: build`.
 
+mod advice;
 mod keep;
 mod known;
 
@@ -61,7 +62,8 @@ pub(super) async fn build(run: &Run, inputs: &BuildInputs) -> ExitCode {
     let known = known::known(run, &prepared, &mut built).await;
     let notes = keep::keep(run, inputs, &prepared, &built, &known).await;
     let repeated: Vec<String> = built.iter().filter_map(|built| repeated(&built.outcome)).collect();
-    let images = built.into_iter().map(|built| built.outcome).collect();
+    let images: Vec<ImageOutcome> = built.into_iter().map(|built| built.outcome).collect();
+    let advice = advice::advice(run, inputs, &prepared, &images, &known).await;
     let Prepared { project, plan, engine, .. } = &prepared;
     let outcome = BuildOutcome {
         started_at,
@@ -72,7 +74,7 @@ pub(super) async fn build(run: &Run, inputs: &BuildInputs) -> ExitCode {
         cancelled: run.cancellation.is_cancelled(),
         baseline: None,
         gate: None,
-        advice: Vec::new(),
+        advice,
     };
     consume(run, &prepared, &outcome).await;
     run.report_build(&outcome, &inputs.common);

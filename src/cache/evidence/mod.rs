@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use arguments::{Declaration, arguments, bases, declarations};
 pub use changes::{BaseChange, Changes, StageChange, changes};
-pub use contexts::{MAIN_CONTEXT, contexts};
+pub use contexts::{MAIN_CONTEXT, contexts, ignored};
 pub use instructions::{StageEvidence, instructions};
 pub use keyed::{InvalidSalt, Keyed, Salt};
 pub use pinned::pinned;

@@ -256,7 +256,7 @@ pub(super) mod tests {
 
     use super::{Build, EncodeError, HISTORY, Ledger, MAX_DOCUMENT, MAX_WITH_EVIDENCE, Refusal, Salt};
     use crate::cache::ledger::{
-        BuildKind, BuildRecord, CachedImage, Identity, ImageId, LedgerKey, Role, Scope, StepFact, Subject,
+        BuildKind, BuildRecord, CacheTimes, CachedImage, Identity, ImageId, LedgerKey, Role, Scope, StepFact, Subject,
     };
     use crate::cache::records::Records;
     use crate::engine::LedgerContent;
@@ -295,6 +295,7 @@ pub(super) mod tests {
                 cached: true,
                 source: CacheSource::Builder,
                 seconds: 1.5,
+                ran_seconds: Some(20.5),
             }],
             evidence: json!({"files": 3}),
             salt,
@@ -306,6 +307,7 @@ pub(super) mod tests {
                 total: 2,
                 kind: BuildKind::Warm,
                 image_bytes: Some(7),
+                cache_times: Some(CacheTimes { costs: 0.5, spares: 20.5 }),
             },
         }
     }

@@ -15,6 +15,7 @@ use crate::engine::Parents;
 use crate::error::chain;
 use crate::execute::build::{Built, Kept};
 use crate::inputs::BuildInputs;
+use crate::outcome::advise;
 use crate::outcome::build::{ImageOutcome, StepOutcome};
 use crate::outcome::known::Known;
 use crate::plan::build::PlannedBuild;
@@ -81,7 +82,7 @@ impl Keeper<'_> {
             run_url: self.run.context.run_url.clone(),
             images,
             superseded,
-            steps: built.outcome.steps.iter().map(fact).collect(),
+            steps: built.outcome.steps.iter().map(|step| fact(step, self.steps_before())).collect(),
             evidence: serde_json::to_value(&self.known.now).unwrap_or_default(),
             salt: self.known.salt.clone(),
             record: self.record(&built.outcome),
@@ -178,6 +179,10 @@ impl Keeper<'_> {
         }
     }
 
+    fn steps_before(&self) -> &[StepFact] {
+        self.known.previous.map(|ledger| ledger.steps.as_slice()).unwrap_or_default()
+    }
+
     fn record(&self, outcome: &ImageOutcome) -> BuildRecord {
         let cached = outcome.steps.iter().filter(|step| step.cached).count();
         let count = |steps: usize| u32::try_from(steps).unwrap_or(u32::MAX);
@@ -189,6 +194,7 @@ impl Keeper<'_> {
             total: count(outcome.steps.len()),
             kind: if cached > 0 { BuildKind::Warm } else { BuildKind::Cold },
             image_bytes: outcome.size,
+            cache_times: advise::times(outcome, self.steps_before()),
         }
     }
 }
@@ -204,7 +210,7 @@ fn with_carried_over(images: &[CachedImage], keep: &Keep, previous: Option<&Ledg
     images.iter().chain(carried).cloned().collect()
 }
 
-fn fact(step: &StepOutcome) -> StepFact {
+fn fact(step: &StepOutcome, before: &[StepFact]) -> StepFact {
     StepFact {
         stage: step.stage.clone(),
         position: step.position,
@@ -212,5 +218,6 @@ fn fact(step: &StepOutcome) -> StepFact {
         cached: step.cached,
         source: step.source,
         seconds: step.duration().as_secs_f64(),
+        ran_seconds: advise::ran_seconds(step, before),
     }
 }

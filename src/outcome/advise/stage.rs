@@ -1,0 +1,92 @@
+//! Instructions and the steps that came of them.
+
+use crate::outcome::build::{ImageOutcome, StepOutcome};
+use crate::outcome::reason::MissReason;
+use crate::project::dockerfile::{Dockerfile, Instruction, Lines};
+
+/// A step and the instruction that it is, by its stage's place in the Dockerfile and its own place in the stage.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Placed<'a> {
+    pub(super) stage: usize,
+    pub(super) index: usize,
+    pub(super) step: &'a StepOutcome,
+}
+
+/// The steps of an image whose instruction is known.
+pub(super) fn placed<'a>(dockerfile: &Dockerfile, image: &'a ImageOutcome) -> Vec<Placed<'a>> {
+    let place = |step: &'a StepOutcome| {
+        let (first, _) = dockerfile.locate_step(step.stage.as_deref(), step.position, step.of, &step.instruction)?;
+        let found = dockerfile.stages().iter().enumerate().find_map(|(stage, content)| {
+            let index = content.instructions().iter().position(|instruction| instruction.lines.first == first)?;
+            Some((stage, index))
+        });
+        found.map(|(stage, index)| Placed { stage, index, step })
+    };
+    image.steps.iter().filter_map(place).collect()
+}
+
+/// The step with which it began that a step ran, and why that one did.
+pub(super) fn cause<'a>(image: &'a ImageOutcome, step: &'a StepOutcome) -> Option<(&'a StepOutcome, &'a MissReason)> {
+    match step.reason.as_ref()? {
+        MissReason::EarlierStep { step: name } => {
+            let earlier = image.steps.iter().find(|earlier| earlier.name == *name)?;
+            let reason = earlier.reason.as_ref()?;
+            (!matches!(reason, MissReason::EarlierStep { .. })).then_some((earlier, reason))
+        }
+        reason => Some((step, reason)),
+    }
+}
+
+/// The lines of an instruction as they are written, heredocs included.
+pub(super) fn written(dockerfile: &Dockerfile, lines: Lines) -> String {
+    let number = |line: u32| usize::try_from(line).unwrap_or(usize::MAX);
+    let lines = dockerfile
+        .text()
+        .lines()
+        .skip(number(lines.first).saturating_sub(1))
+        .take(number(lines.last - lines.first) + 1);
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Whether a text has one of these names in it, as a word: `$NAME`, `${NAME:-x}`, `printenv NAME`.
+pub(super) fn mentions(text: &str, names: &[String]) -> bool {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.into_iter().any(|word| names.iter().any(|name| name == word))
+}
+
+/// What a `COPY` or `ADD` takes from the main context, and where to: as written, quotes taken away. `None` for one that
+/// takes from elsewhere.
+pub(super) fn copies(instruction: &Instruction) -> Option<(Vec<String>, String)> {
+    let is_copy = matches!(instruction.keyword.as_str(), "COPY" | "ADD");
+    if !is_copy || instruction.flags.iter().any(|flag| flag.starts_with("--from=")) {
+        return None;
+    }
+    let mut words: Vec<String> = match serde_json::from_str(&instruction.arguments) {
+        Ok(words) => words,
+        Err(_) => {
+            instruction.arguments.split_whitespace().map(|word| word.trim_matches(['"', '\'']).to_owned()).collect()
+        }
+    };
+    let to = words.pop()?;
+    Some((words, to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mentions;
+
+    #[test]
+    fn a_name_is_found_as_a_word_only() {
+        let names = ["COMMIT".to_owned()];
+        for (text, found) in [
+            ("RUN echo $COMMIT", true),
+            ("RUN echo ${COMMIT:-none}", true),
+            ("RUN printenv COMMIT", true),
+            ("LABEL x=\"$COMMIT\"", true),
+            ("RUN echo $COMMITTER $GIT_COMMIT", false),
+            ("", false),
+        ] {
+            assert_eq!(mentions(text, &names), found, "{text}");
+        }
+    }
+}
