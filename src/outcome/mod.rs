@@ -9,3 +9,4 @@ pub mod clear;
 pub mod from_trace;
 pub mod known;
 pub mod reason;
+pub mod why;
