@@ -27,4 +27,6 @@ pub struct Known<'a> {
     pub salt: Salt,
     /// Whether the image has a ledger that this run can write: without one, no build of it is ever known.
     pub remembered: bool,
+    /// Whether the engine can put layers on each other by themselves (`COPY --link`): the containerd image store can.
+    pub merges: bool,
 }

@@ -11,3 +11,4 @@ pub mod critical;
 pub mod from_trace;
 pub mod known;
 pub mod reason;
+pub mod why;

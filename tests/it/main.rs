@@ -12,6 +12,7 @@
 //! | `cache` | images of others as a cache |
 //! | `image_cache` | the previous images are the cache: always, for every stage, never stale |
 //! | `generations` | builds in a row, each after a loss and an edit: never stale, no hit lost |
+//! | `advice` | what would make a build faster, said where it is sure |
 //! | `memory` | a large context takes little memory |
 //! | `compose` | Compose projects: order, names, labels |
 //! | `classic` | the classic builder: its cache, its failures, its context |
@@ -27,6 +28,7 @@
 
 mod support;
 
+mod advice;
 mod build;
 mod cache;
 mod classic;

@@ -76,20 +76,26 @@ fn stages(before: &[StageEvidence], now: &[StageEvidence]) -> BTreeMap<usize, St
     if before.is_empty() {
         return BTreeMap::new();
     }
-    let named = |stages: &[StageEvidence], name: &str| stages.iter().rposition(|stage| stage.name == name);
     let changed = now.iter().enumerate().filter_map(|(index, stage)| {
-        // A stage's name and place are in no cache key.
-        if before.iter().any(|earlier| difference(earlier, stage).is_none()) {
-            return None;
-        }
-        // One that was given another name is at its old place.
-        let renamed =
-            || Some(index).filter(|index| before.get(*index).is_some_and(|old| named(now, &old.name).is_none()));
-        let earlier = named(before, &stage.name).or_else(renamed).and_then(|index| before.get(index));
+        let earlier = earlier_stage(before, now, index).and_then(|index| before.get(index));
         let change = earlier.map_or(Some(StageChange::New), |earlier| difference(earlier, stage))?;
         Some((index, change))
     });
     changed.collect()
+}
+
+/// The place of the stage that was in the earlier Dockerfile what a stage is now; `None` if it is new.
+///
+/// One that is the same is it, whatever it is called and wherever it stood: a stage's name and place are in no cache key.
+pub fn earlier_stage(before: &[StageEvidence], now: &[StageEvidence], index: usize) -> Option<usize> {
+    let stage = now.get(index)?;
+    let named = |stages: &[StageEvidence], name: &str| stages.iter().rposition(|stage| stage.name == name);
+    let by_name = named(before, &stage.name);
+    let same = |index: &usize| before.get(*index).is_some_and(|earlier| difference(earlier, stage).is_none());
+    // One that was given another name is at its old place.
+    let renamed = || Some(index).filter(|index| before.get(*index).is_some_and(|old| named(now, &old.name).is_none()));
+    let identical = by_name.filter(same).or_else(|| (0..before.len()).find(same));
+    identical.or(by_name).or_else(renamed)
 }
 
 fn difference(before: &StageEvidence, now: &StageEvidence) -> Option<StageChange> {

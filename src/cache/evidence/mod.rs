@@ -19,11 +19,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use arguments::{Declaration, arguments, bases, declarations};
-pub use changes::{BaseChange, Changes, StageChange, changes};
+pub use changes::{BaseChange, Changes, StageChange, changes, earlier_stage};
 pub use contexts::{MAIN_CONTEXT, contexts, ignored};
 pub use instructions::{StageEvidence, instructions};
 pub use keyed::{InvalidSalt, Keyed, Salt};
 pub use pinned::pinned;
+pub use sources::{Taken, taken};
 pub use tree::{ContextFiles, FileChanges};
 
 use crate::project::dockerfile::Dockerfile;

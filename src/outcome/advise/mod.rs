@@ -283,6 +283,7 @@ pub(in crate::outcome) mod tests {
             now: None,
             salt: Salt::keep(None),
             remembered: true,
+            merges: true,
         }
     }
 }

@@ -3,12 +3,16 @@
 //! Within version 1, fields are only added; what reads it must ignore fields that it does not know. A field that is
 //! removed, renamed or given another meaning makes version 2. Times are seconds with three decimals, sizes bytes.
 
+mod advice;
+mod reason;
+
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
-use crate::outcome::advice::{Advice, AdviceKind};
+pub use self::advice::{Advice, AdviceKind, Unused};
+pub use self::reason::Reason;
 use crate::outcome::build::{BuildOutcome, Failure, ImageOutcome, ImageResult, StepOutcome, StepStatus};
 use crate::report::plain;
 use crate::report::tally::Tally;
@@ -20,8 +24,6 @@ pub const LIMIT: usize = 100 * 1024;
 const NAME: usize = 200;
 /// Longest sentence of the builder, in characters.
 const SENTENCE: usize = 500;
-/// Steps and files that one piece of advice names.
-const STEPS_OF_ADVICE: usize = 20;
 
 /// The result of one run of `mode: build`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -47,76 +49,9 @@ pub struct BuildResult {
     /// How many more images there were: they are left out where the result would pass [`LIMIT`].
     #[serde(skip_serializing_if = "is_zero")]
     pub images_omitted: usize,
-    /// What would make the next build faster, most first; at most three pieces of it.
+    /// What would make the next build faster, most first: at most three pieces of advice.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub advice: Vec<Advised>,
-}
-
-/// A piece of advice.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Advised {
-    /// The image that it is about, as in [`Image::name`].
-    pub image: String,
-    /// What it is, with the fields that it has.
-    #[serde(flatten)]
-    pub what: AdvisedKind,
-    /// Time that a build would be shorter by.
-    pub saves_seconds: f64,
-    /// The Dockerfile to change.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub file: Option<String>,
-    /// The line in it, from 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub line: Option<u32>,
-}
-
-/// What can be better, in the field `kind`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum AdvisedKind {
-    /// The commit is declared above steps that do not need it.
-    CommitAboveSteps {
-        /// The build argument.
-        argument: String,
-        /// The names of the steps.
-        steps: Vec<String>,
-    },
-    /// All sources are copied before the dependencies are installed.
-    CopyAboveInstall {
-        /// The name of the step that copies.
-        copy: String,
-        /// The name of the step that installs.
-        install: String,
-        /// The files that it needs.
-        needs: Vec<String>,
-    },
-    /// The cache takes longer than the steps that it spares.
-    CacheCostsMore {
-        /// What it took over the builds.
-        costs_seconds: f64,
-        /// What it spared over the builds.
-        spares_seconds: f64,
-        /// How many builds that was.
-        builds: u32,
-    },
-    /// Much is sent that no step uses.
-    ContextUnused {
-        /// Bytes that travelled.
-        sent_bytes: u64,
-        /// Bytes of them that a step may need.
-        used_bytes: u64,
-        /// The largest of the rest.
-        largest: Vec<Unused>,
-    },
-}
-
-/// A part of the context that no step uses.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Unused {
-    /// Its path in the context.
-    pub path: String,
-    /// Its size.
-    pub bytes: u64,
+    pub advice: Vec<Advice>,
 }
 
 /// The engine that built.
@@ -152,6 +87,12 @@ pub struct Image {
     pub cache_source: &'static str,
     /// Bytes of context that travelled to the builder.
     pub context_bytes: u64,
+    /// Bytes of the image, if it was built.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
+    /// Bytes of the image that the build before made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_before_bytes: Option<u64>,
     /// The clear that this was the first build after.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fresh_after: Option<FreshAfter>,
@@ -248,6 +189,9 @@ pub struct Step {
     pub status: &'static str,
     /// Time spent on it.
     pub duration_seconds: f64,
+    /// Why it was not cached, if it ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
 }
 
 impl BuildResult {
@@ -269,7 +213,7 @@ impl BuildResult {
             },
             images: outcome.images.iter().map(Image::of).collect(),
             images_omitted: 0,
-            advice: outcome.advice.iter().map(Advised::of).collect(),
+            advice: outcome.advice.iter().map(Advice::of).collect(),
         }
     }
 
@@ -305,40 +249,6 @@ impl BuildResult {
     }
 }
 
-impl Advised {
-    fn of(advice: &Advice) -> Self {
-        let name = |name: &String| short(name, NAME);
-        let what = match &advice.kind {
-            AdviceKind::CommitAboveSteps { argument, steps } => {
-                let steps = steps.iter().take(STEPS_OF_ADVICE).map(name).collect();
-                AdvisedKind::CommitAboveSteps { argument: name(argument), steps }
-            }
-            AdviceKind::CopyAboveInstall { copy, install, needs } => AdvisedKind::CopyAboveInstall {
-                copy: name(copy),
-                install: name(install),
-                needs: needs.iter().take(STEPS_OF_ADVICE).map(name).collect(),
-            },
-            AdviceKind::CacheCostsMore { costs, spares, builds } => AdvisedKind::CacheCostsMore {
-                costs_seconds: seconds(*costs),
-                spares_seconds: seconds(*spares),
-                builds: *builds,
-            },
-            AdviceKind::ContextUnused { sent, used, largest } => AdvisedKind::ContextUnused {
-                sent_bytes: *sent,
-                used_bytes: *used,
-                largest: largest.iter().map(|(path, bytes)| Unused { path: name(path), bytes: *bytes }).collect(),
-            },
-        };
-        Self {
-            image: name(&advice.image),
-            what,
-            saves_seconds: seconds(advice.saves),
-            file: advice.location.as_ref().map(|place| name(&place.file)),
-            line: advice.location.as_ref().map(|place| place.line),
-        }
-    }
-}
-
 impl Image {
     fn of(image: &ImageOutcome) -> Self {
         let tally = Tally::of_image(image);
@@ -352,6 +262,8 @@ impl Image {
             steps_cached: tally.cached,
             cache_source: tally.source.as_str(),
             context_bytes: image.context_bytes,
+            size_bytes: image.size,
+            size_before_bytes: image.size_before,
             fresh_after: image.fresh_after.as_ref().map(|mark| FreshAfter {
                 cleared_at: mark.cleared_at.map(rfc3339),
                 run_url: mark.run_url.clone(),
@@ -431,6 +343,7 @@ impl Step {
                 StepStatus::NotRun => "not_run",
             },
             duration_seconds: seconds(step.duration()),
+            reason: step.reason.as_ref().map(Reason::of),
         }
     }
 }
@@ -455,11 +368,8 @@ fn is_zero(number: &usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::{BuildResult, LIMIT};
-    use crate::outcome::advice::{Advice, AdviceKind};
-    use crate::outcome::build::{BuildOutcome, SourceLocation};
+    use crate::outcome::build::BuildOutcome;
     use crate::report::fixtures;
 
     fn check(name: &str, outcome: &BuildOutcome) {
@@ -475,27 +385,6 @@ mod tests {
         check("warm", &fixtures::warm());
         check("failed", &fixtures::failed());
         check("fresh", &fixtures::fresh());
-    }
-
-    #[test]
-    fn advice_names_what_to_change() {
-        let location = Some(SourceLocation { file: "Dockerfile".into(), line: 3, end_line: 3 });
-        let (image, saves) = ("app".to_owned(), Duration::from_millis(2500));
-        let advice = |kind| Advice { image: image.clone(), location: location.clone(), saves, kind };
-        let (costs, spares, builds) = (Duration::from_secs(9), Duration::from_secs(1), 3);
-        let outcome = BuildOutcome {
-            images: vec![],
-            advice: vec![
-                advice(AdviceKind::CommitAboveSteps { argument: "C".into(), steps: vec!["[2/3] RUN x".into()] }),
-                advice(AdviceKind::CopyAboveInstall { copy: "a".into(), install: "b".into(), needs: vec!["c".into()] }),
-                advice(AdviceKind::CacheCostsMore { costs, spares, builds }),
-                advice(AdviceKind::ContextUnused { sent: 9, used: 4, largest: vec![("target".into(), 5)] }),
-            ],
-            ..fixtures::warm()
-        };
-        let text = BuildResult::of(&outcome).to_json();
-        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-        insta::assert_snapshot!(value["advice"].as_array().unwrap().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"), @"");
     }
 
     #[test]

@@ -8,15 +8,17 @@ use futures_util::future::join_all;
 use super::Prepared;
 use crate::cache::evidence::{self, Evidence};
 use crate::cache::ledger::{Role, Salt};
+use crate::engine::ImageStore;
 use crate::execute::build::{Built, Kept};
 use crate::outcome::build::{ImageOutcome, ImageResult};
 use crate::outcome::known::Known;
-use crate::plan::build::PlannedBuild;
+use crate::outcome::why;
+use crate::plan::build::{How, PlannedBuild};
 use crate::project::dockerfile::Dockerfile;
 use crate::project::target::NamedContext;
 use crate::run::Run;
 
-/// What is known of every build, in the order of the plan. The outcomes get their sizes and their history from it.
+/// What is known of every build, in the order of the plan. It gives the outcomes reasons, sizes and history.
 pub(super) async fn known<'a>(run: &'a Run, prepared: &'a Prepared, built: &mut [Built]) -> Vec<Known<'a>> {
     let begun = Instant::now();
     let builds = prepared.plan.builds.iter().zip(built).enumerate();
@@ -57,6 +59,7 @@ impl<'a> Looking<'a> {
             now,
             salt,
             remembered: self.build.keep.is_some(),
+            merges: self.prepared.engine.info().store == ImageStore::Containerd,
         }
     }
 
@@ -64,8 +67,15 @@ impl<'a> Looking<'a> {
         self.prepared.project.dockerfiles.get(self.index).and_then(Option::as_ref)
     }
 
-    /// Gives the outcome what the engine and the ledger say of it.
+    /// Gives the outcome what follows from it: why steps ran, and what the engine and the ledger say of the image.
     async fn complete(&self, outcome: &mut ImageOutcome, known: &Known<'_>) {
+        let reasons = match self.build.how {
+            How::BuildKit { .. } => why::reasons(outcome, known),
+            How::Classic => why::classic_reasons(outcome, known.target),
+        };
+        for (step, reason) in outcome.steps.iter_mut().zip(reasons) {
+            step.reason = reason;
+        }
         let last = known.previous.and_then(|ledger| ledger.history.last());
         outcome.size_before = last.and_then(|build| build.image_bytes);
         outcome.history = known.previous.map(|ledger| ledger.history.clone()).unwrap_or_default();
