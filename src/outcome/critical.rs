@@ -160,6 +160,8 @@ fn last_and_longest(work: &Work) -> (SystemTime, Reverse<SystemTime>) {
 mod tests {
     use std::time::{Duration, SystemTime};
 
+    use proptest::prelude::*;
+
     use super::critical;
     use crate::buildkit::trace::{Span, Trace, Vertex, parse_name};
 
@@ -345,5 +347,29 @@ mod tests {
         check(&after_beginning(&["[2/9] RUN a < base | 120-1000", "?[3/9] RUN b < a | 1010-2000"]), "");
         check(&after_beginning(&["[2/9] RUN a < base | 120-1000", "[3/9] RUN b < a | 1010-"]), "");
         check(&[], "");
+    }
+
+    proptest! {
+        /// Where every step begins as soon as all that it is made from is there, the path leaves no time out: its steps
+        /// together take as long as the build.
+        #[test]
+        fn the_path_is_as_long_as_the_build(steps in prop::collection::vec((1_u64..1000, any::<u16>()), 1..12)) {
+            let mut ends: Vec<u64> = Vec::new();
+            let mut vertices = Vec::new();
+            for (number, (length, made_from)) in steps.iter().enumerate() {
+                let inputs: Vec<usize> = (0..number).filter(|input| made_from & (1 << input) != 0).collect();
+                let start = inputs.iter().map(|input| ends[*input]).max().unwrap_or(0);
+                ends.push(start + length);
+                let inputs: Vec<String> = inputs.iter().map(|input| format!("s{input}")).collect();
+                vertices.push(vertex(&format!(
+                    "[{}/99] RUN s{number} < {} | {start}-{}", number + 2, inputs.join(" "), start + length
+                )));
+            }
+            let trace = Trace { vertices };
+            let found = critical(&trace);
+            let on_path = trace.vertices.iter().filter(|vertex| found.contains(vertex.digest.as_str()));
+            let length: Duration = on_path.map(Vertex::duration).sum();
+            prop_assert_eq!(length, Duration::from_millis(ends.into_iter().max().unwrap()));
+        }
     }
 }

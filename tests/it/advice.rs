@@ -1,4 +1,5 @@
-//! Advice: given where it is sure, by a build that shows it, and by no build of the Dockerfile that follows it.
+//! Advice: given where it is sure, by a build that shows it, and by no build of the Dockerfile that follows it. And what
+//! the build waited for.
 
 use crate::support::{Action, Engine, Finished, Images, Project, on_every_engine, unique};
 
@@ -97,4 +98,26 @@ on_every_engine!(is_given_where_it_is_sure_and_not_when_it_was_followed, |engine
     let steps = followed.result()["images"][0]["steps"].clone();
     let npm = steps.as_array().unwrap().iter().find(|step| step["name"].as_str().unwrap().ends_with("npm ci")).unwrap();
     assert_eq!(npm["cached"], true);
+});
+
+on_every_engine!(the_slower_of_two_stages_is_critical, |engine| {
+    let (fast, slow) = (unique("fast"), unique("slow"));
+    let dockerfile = format!(
+        "FROM busybox:1.36 AS fast\n\
+         RUN echo {fast} > /out\n\
+         FROM busybox:1.36 AS slow\n\
+         RUN echo {slow} > /out && sleep 2\n\
+         FROM busybox:1.36\n\
+         COPY --from=fast /out /fast\n\
+         COPY --from=slow /out /slow\n"
+    );
+    let images = Images::since_now(engine);
+    let project = Project::new(&[("Dockerfile", &dockerfile)]);
+    let built = Action::new(engine, project.path()).input("tags", &unique("critical")).run().expect_code(0);
+    let result = built.result();
+    let steps = result["images"][0]["steps"].as_array().unwrap();
+    let critical = steps.iter().filter(|step| step["critical"] == true).map(|step| step["name"].as_str().unwrap());
+    let stages: Vec<&str> = critical.map(|name| name.split(' ').next().unwrap()).collect();
+    assert_eq!(stages, ["[slow", "[stage-2"], "{}", built.stdout);
+    drop(images);
 });

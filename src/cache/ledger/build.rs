@@ -66,7 +66,8 @@ pub struct StepFact {
     pub ran_seconds: Option<f64>,
 }
 
-/// One of the last builds.
+/// One of the last builds. A build that found everything as it was leaves none: to write it down would take longer than
+/// much of such a build (a ledger is written in 10 to 170 ms, by engine and store).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BuildRecord {

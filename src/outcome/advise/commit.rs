@@ -2,10 +2,11 @@
 
 use super::command::{Command, Tool, commands};
 use super::manifest::{runs_scripts, within};
-use super::stage::{Placed, cause, copies, mentions, placed, written};
+use super::stage::{Placed, cause, copies, mentions, placed};
 use super::{Subject, saved};
 use crate::outcome::advice::{Advice, AdviceKind};
 use crate::outcome::reason::MissReason;
+use crate::outcome::why::layout::Layout;
 use crate::patterns::slash_path::clean;
 use crate::project::dockerfile::{Dockerfile, Instruction, Stage};
 
@@ -17,29 +18,30 @@ const PACKAGE: &str = "package.json";
 /// ([`commands`]), that stand right below the declaration, nothing between that uses it, and that ran in this build
 /// because the commit is another one. `ENV`, `ARG` and `LABEL` lines that take the commit go along with it.
 pub(super) fn advice(subject: &Subject<'_>) -> Vec<Advice> {
-    let Some(dockerfile) = subject.known.dockerfile else { return Vec::new() };
-    let stages = dockerfile.stages().iter().enumerate();
-    stages.filter_map(|(index, stage)| of_stage(subject, dockerfile, index, stage)).collect()
+    let Some(layout) = subject.layout() else { return Vec::new() };
+    let stages = layout.dockerfile.stages().iter().enumerate();
+    stages.filter_map(|(index, stage)| of_stage(subject, &layout, index, stage)).collect()
 }
 
-fn of_stage(subject: &Subject<'_>, dockerfile: &Dockerfile, stage_index: usize, stage: &Stage) -> Option<Advice> {
+fn of_stage(subject: &Subject<'_>, layout: &Layout<'_>, stage_index: usize, stage: &Stage) -> Option<Advice> {
     let argument = subject.commit_argument;
     let declares = |instruction: &Instruction| declares_only(instruction, argument);
     let at = stage.instructions().iter().position(declares)?;
-    // A stage has the arguments of the one that it is built on: its steps would run again all the same.
-    if inherits(subject, dockerfile, stage_index, stage) {
+    // A stage has the arguments of those that it is built on: its steps would run again all the same.
+    let mut below = layout.lineage(stage_index).skip(1).filter_map(|index| layout.stage(index));
+    if below.any(|stage| stage.args().iter().any(|arg| arg.name == argument)) {
         return None;
     }
-    let spared = at + 1..end_of_what_need_not_run(subject, dockerfile, stage, at);
-    let is_spared = |step: &&Placed<'_>| {
-        let because = cause(subject.image, step.step).map(|(_, reason)| reason);
+    let spared = at + 1..end_of_what_need_not_run(subject, layout, stage, at);
+    let is_spared = |placed: &Placed<'_>| {
+        let because = cause(subject.image, placed.step).map(|(_, reason)| reason);
         let is_commit = matches!(because, Some(MissReason::ArgumentChanged { name }) if name == argument);
-        step.stage == stage_index && spared.contains(&step.index) && is_commit && !step.step.cached
+        placed.stage == stage_index && spared.contains(&placed.index) && is_commit && !placed.step.cached
     };
-    let placed = placed(dockerfile, subject.image);
-    let steps: Vec<_> = placed.iter().filter(is_spared).map(|placed| placed.step).collect();
+    let placed = placed(layout, subject.image);
+    let steps: Vec<_> = placed.into_iter().filter(is_spared).map(|placed| placed.step).collect();
     let lines = stage.instructions().get(at)?.lines;
-    Some(Advice {
+    let advice = Advice {
         image: subject.image.name.clone(),
         location: subject.location(lines),
         saves: saved(steps.iter().copied()),
@@ -47,8 +49,8 @@ fn of_stage(subject: &Subject<'_>, dockerfile: &Dockerfile, stage_index: usize, 
             argument: argument.to_owned(),
             steps: steps.iter().map(|step| step.name.clone()).collect(),
         },
-    })
-    .filter(|_| !steps.is_empty())
+    };
+    (!steps.is_empty()).then_some(advice)
 }
 
 /// The `package.json` files that a `COPY` above an installation may bring: their scripts run when it installs.
@@ -84,22 +86,12 @@ fn declares_only(instruction: &Instruction, argument: &str) -> bool {
     instruction.keyword == "ARG" && matches!(words.as_slice(), [word] if name(word))
 }
 
-fn inherits(subject: &Subject<'_>, dockerfile: &Dockerfile, index: usize, stage: &Stage) -> bool {
-    let Some(base) = dockerfile.base_of(stage, &subject.known.target.build_args) else { return true };
-    let above = dockerfile.stages().iter().enumerate().take(index);
-    let parent = above.rev().find(|(_, above)| above.name() == Some(base.to_lowercase().as_str()));
-    parent.is_some_and(|(index, parent)| {
-        parent.args().iter().any(|arg| arg.name == subject.commit_argument)
-            || inherits(subject, dockerfile, index, parent)
-    })
-}
-
 /// The place of the first instruction below `at` that has to stay below the declaration.
-fn end_of_what_need_not_run(subject: &Subject<'_>, dockerfile: &Dockerfile, stage: &Stage, at: usize) -> usize {
+fn end_of_what_need_not_run(subject: &Subject<'_>, layout: &Layout<'_>, stage: &Stage, at: usize) -> usize {
     let mut names = vec![subject.commit_argument.to_owned()];
     let below = stage.instructions().iter().enumerate().skip(at + 1);
     for (index, instruction) in below {
-        let uses = mentions(&written(dockerfile, instruction.lines), &names);
+        let uses = mentions(&layout.text(instruction), &names);
         let goes_on = match instruction.keyword.as_str() {
             "LABEL" => true,
             "ENV" | "ARG" if uses => match only_name(instruction) {

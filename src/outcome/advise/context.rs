@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use super::Subject;
 use super::command::commands;
-use super::stage::{copies, written};
+use super::stage::copies;
 use crate::outcome::advice::{Advice, AdviceKind};
 use crate::outcome::build::{Interval, time_of};
+use crate::outcome::why::layout::Layout;
 use crate::patterns::slash_path::clean;
-use crate::project::dockerfile::{Dockerfile, Instruction, Stage};
+use crate::project::dockerfile::{Instruction, Stage};
 
 /// Bytes that have to travel before anybody looks: 50 MB.
 pub const MUCH: u64 = 50_000_000;
@@ -43,14 +44,14 @@ pub type ContextFile = (String, u64);
 
 /// Advice where at least half of what travelled was for nothing.
 pub(super) fn advice(subject: &Subject<'_>) -> Option<Advice> {
-    let (dockerfile, files) = (subject.known.dockerfile?, subject.context?);
+    let (layout, files) = (subject.layout()?, subject.context?);
     let sent = subject.image.context_bytes;
     let total: u64 = files.iter().map(|(_, bytes)| bytes).sum();
     // What the builder has of an earlier build does not travel; then nobody knows what did.
     if sent < MUCH || sent < total / 10 * 9 {
         return None;
     }
-    let largest = unused(dockerfile, files);
+    let largest = unused(&layout, files);
     let unused: u64 = largest.iter().map(|(_, bytes)| bytes).sum();
     let loading = subject
         .image
@@ -77,7 +78,7 @@ fn share(whole: Duration, part: u64, of: u64) -> Duration {
 }
 
 /// Directories that travel and serve no step, the largest first.
-fn unused(dockerfile: &Dockerfile, files: &[ContextFile]) -> Vec<ContextFile> {
+fn unused(layout: &Layout<'_>, files: &[ContextFile]) -> Vec<ContextFile> {
     let tagged: BTreeSet<&str> =
         files.iter().filter_map(|(path, _)| path.strip_suffix(TAG)?.strip_suffix('/')).collect();
     let mut directories: BTreeMap<&str, u64> = BTreeMap::new();
@@ -85,7 +86,7 @@ fn unused(dockerfile: &Dockerfile, files: &[ContextFile]) -> Vec<ContextFile> {
     for (path, bytes) in files {
         let parents = path.match_indices('/').filter_map(|(end, _)| path.get(..end));
         let mut outermost = parents.filter(|directory| {
-            *judged.entry(directory).or_insert_with(|| serves_nobody(dockerfile, directory, tagged.contains(directory)))
+            *judged.entry(directory).or_insert_with(|| serves_nobody(layout, directory, tagged.contains(directory)))
         });
         if let Some(directory) = outermost.next() {
             *directories.entry(directory).or_default() += bytes;
@@ -97,16 +98,16 @@ fn unused(dockerfile: &Dockerfile, files: &[ContextFile]) -> Vec<ContextFile> {
     largest
 }
 
-fn serves_nobody(dockerfile: &Dockerfile, directory: &str, tagged: bool) -> bool {
+fn serves_nobody(layout: &Layout<'_>, directory: &str, tagged: bool) -> bool {
     let name = directory.rsplit('/').next().unwrap_or(directory);
     let is_cache = tagged || CACHES.contains(&name);
     if !is_cache && !matches!(name, "node_modules" | ".git") {
         return false;
     }
-    let stages = dockerfile.stages().iter();
+    let stages = layout.dockerfile.stages().iter();
     let mut instructions = stages.clone().flat_map(Stage::instructions);
     // Whoever names it may need it.
-    if instructions.any(|instruction| written(dockerfile, instruction.lines).contains(name)) {
+    if instructions.any(|instruction| layout.text(instruction).contains(name)) {
         return false;
     }
     let mut copied = stages.flat_map(|stage| {
@@ -124,7 +125,7 @@ fn serves_nobody(dockerfile: &Dockerfile, directory: &str, tagged: bool) -> bool
         }
         // Tools of many languages ask for the commit.
         _ => {
-            let mut all = dockerfile.stages().iter().flat_map(Stage::instructions);
+            let mut all = layout.dockerfile.stages().iter().flat_map(Stage::instructions);
             all.all(|instruction| instruction.keyword != "RUN" || commands(instruction).is_some())
         }
     })
@@ -145,7 +146,9 @@ mod tests {
     use crate::outcome::advice::AdviceKind;
     use crate::outcome::advise::tests::Scene;
     use crate::outcome::build::{Interval, OperationKind, OperationOutcome};
+    use crate::outcome::why::layout::Layout;
     use crate::project::dockerfile::Dockerfile;
+    use crate::project::target::{Context, Dockerfile as Source, Target};
 
     #[test]
     fn what_serves_nobody() {
@@ -169,7 +172,8 @@ mod tests {
             ("COPY . .\nRUN make target", &["src/__pycache__"]),
         ] {
             let dockerfile = Dockerfile::parse(&format!("FROM a\n{dockerfile}\n")).unwrap();
-            let found = unused(&dockerfile, &files);
+            let target = Target::new("app", Context::Local("/w".into()), Source::Inline(String::new()));
+            let found = unused(&Layout { dockerfile: &dockerfile, target: &target }, &files);
             assert_eq!(found.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), expected, "{dockerfile:?}");
         }
     }

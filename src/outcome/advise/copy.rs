@@ -7,6 +7,7 @@ use super::{Subject, saved};
 use crate::outcome::advice::{Advice, AdviceKind};
 use crate::outcome::build::StepOutcome;
 use crate::outcome::reason::MissReason;
+use crate::outcome::why::layout::Layout;
 use crate::patterns::slash_path::clean;
 use crate::project::dockerfile::{Dockerfile, Instruction, Lines, Stage};
 
@@ -23,9 +24,9 @@ struct Candidate {
 
 /// Advice for installations that ran in this build because of sources that they do not need.
 pub(super) fn advice(subject: &Subject<'_>) -> Vec<Advice> {
-    let Some(dockerfile) = subject.known.dockerfile else { return Vec::new() };
-    let candidates = candidates(dockerfile);
-    candidates.iter().filter_map(|candidate| of_candidate(subject, dockerfile, candidate)).collect()
+    let Some(layout) = subject.layout() else { return Vec::new() };
+    let candidates = candidates(layout.dockerfile);
+    candidates.iter().filter_map(|candidate| of_candidate(subject, &layout, candidate)).collect()
 }
 
 /// The files that have to be looked at.
@@ -37,8 +38,8 @@ pub(super) fn wanted(dockerfile: &Dockerfile) -> Vec<String> {
     candidates(dockerfile).iter().flat_map(of).collect()
 }
 
-fn of_candidate(subject: &Subject<'_>, dockerfile: &Dockerfile, candidate: &Candidate) -> Option<Advice> {
-    let placed = placed(dockerfile, subject.image);
+fn of_candidate(subject: &Subject<'_>, layout: &Layout<'_>, candidate: &Candidate) -> Option<Advice> {
+    let placed = placed(layout, subject.image);
     let step = |index: usize| -> Option<&StepOutcome> {
         placed.iter().find(|placed| placed.stage == candidate.stage && placed.index == index).map(|placed| placed.step)
     };
@@ -49,7 +50,7 @@ fn of_candidate(subject: &Subject<'_>, dockerfile: &Dockerfile, candidate: &Cand
     if first.name != copy.name || install.cached || changed.names.iter().any(|name| needs.contains(name)) {
         return None;
     }
-    let stage = dockerfile.stages().get(candidate.stage)?;
+    let stage = layout.stage(candidate.stage)?;
     if is_copied_before(stage, candidate, &needs) {
         return None;
     }

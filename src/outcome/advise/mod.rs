@@ -20,6 +20,7 @@ pub use manifest::Files;
 use super::advice::{Advice, MOST};
 use super::build::{ImageOutcome, SourceLocation, StepOutcome};
 use super::known::Known;
+use super::why::layout::Layout;
 use crate::project::dockerfile::{Dockerfile, Lines};
 
 /// What a build has to be shorter by, at least, for advice to be worth a reader's time.
@@ -44,7 +45,12 @@ pub struct Subject<'a> {
     pub context: Option<&'a [ContextFile]>,
 }
 
-impl Subject<'_> {
+impl<'a> Subject<'a> {
+    fn layout(&self) -> Option<Layout<'a>> {
+        let Known { dockerfile, target, .. } = self.known;
+        dockerfile.map(|dockerfile| Layout { dockerfile, target })
+    }
+
     fn location(&self, lines: Lines) -> Option<SourceLocation> {
         let file = self.file?.to_owned();
         Some(SourceLocation { file, line: lines.first, end_line: lines.last })

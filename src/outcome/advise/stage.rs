@@ -2,7 +2,8 @@
 
 use crate::outcome::build::{ImageOutcome, StepOutcome};
 use crate::outcome::reason::MissReason;
-use crate::project::dockerfile::{Dockerfile, Instruction, Lines};
+use crate::outcome::why::layout::Layout;
+use crate::project::dockerfile::Instruction;
 
 /// A step and the instruction that it is, by its stage's place in the Dockerfile and its own place in the stage.
 #[derive(Debug, Clone, Copy)]
@@ -13,14 +14,10 @@ pub(super) struct Placed<'a> {
 }
 
 /// The steps of an image whose instruction is known.
-pub(super) fn placed<'a>(dockerfile: &Dockerfile, image: &'a ImageOutcome) -> Vec<Placed<'a>> {
+pub(super) fn placed<'a>(layout: &Layout<'_>, image: &'a ImageOutcome) -> Vec<Placed<'a>> {
     let place = |step: &'a StepOutcome| {
-        let (first, _) = dockerfile.locate_step(step.stage.as_deref(), step.position, step.of, &step.instruction)?;
-        let found = dockerfile.stages().iter().enumerate().find_map(|(stage, content)| {
-            let index = content.instructions().iter().position(|instruction| instruction.lines.first == first)?;
-            Some((stage, index))
-        });
-        found.map(|(stage, index)| Placed { stage, index, step })
+        let place = layout.place(step)?;
+        Some(Placed { stage: place.stage, index: place.instruction?, step })
     };
     image.steps.iter().filter_map(place).collect()
 }
@@ -35,17 +32,6 @@ pub(super) fn cause<'a>(image: &'a ImageOutcome, step: &'a StepOutcome) -> Optio
         }
         reason => Some((step, reason)),
     }
-}
-
-/// The lines of an instruction as they are written, heredocs included.
-pub(super) fn written(dockerfile: &Dockerfile, lines: Lines) -> String {
-    let number = |line: u32| usize::try_from(line).unwrap_or(usize::MAX);
-    let lines = dockerfile
-        .text()
-        .lines()
-        .skip(number(lines.first).saturating_sub(1))
-        .take(number(lines.last - lines.first) + 1);
-    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Whether a text has one of these names in it, as a word: `$NAME`, `${NAME:-x}`, `printenv NAME`.

@@ -10,22 +10,22 @@ use crate::project::target::Target;
 
 /// A Dockerfile as a target builds it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Layout<'a> {
-    pub(super) dockerfile: &'a Dockerfile,
-    pub(super) target: &'a Target,
+pub(in crate::outcome) struct Layout<'a> {
+    pub(in crate::outcome) dockerfile: &'a Dockerfile,
+    pub(in crate::outcome) target: &'a Target,
 }
 
 /// Where a step stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(in crate::outcome) struct Place {
     /// The stage, from 0.
-    pub(super) stage: usize,
+    pub(in crate::outcome) stage: usize,
     /// The place in [`Stage::instructions`]; absent for a trigger (`ONBUILD`) of what the stage is built on.
-    pub(super) instruction: Option<usize>,
+    pub(in crate::outcome) instruction: Option<usize>,
 }
 
 impl<'a> Layout<'a> {
-    pub(super) fn stage(&self, index: usize) -> Option<&'a Stage> {
+    pub(in crate::outcome) fn stage(&self, index: usize) -> Option<&'a Stage> {
         self.dockerfile.stages().get(index)
     }
 
@@ -48,7 +48,7 @@ impl<'a> Layout<'a> {
     ///
     /// A stage's total counts its `FROM`, unless that is another stage or `scratch`, the triggers of what it is built on
     /// and every `ADD`, `COPY`, `RUN` and `WORKDIR`. `WORKDIR /` is counted and is no step (see [`Dockerfile::locate`]).
-    pub(super) fn place(&self, step: &StepOutcome) -> Option<Place> {
+    pub(in crate::outcome) fn place(&self, step: &StepOutcome) -> Option<Place> {
         let stage = self.stage_called(step.stage.as_deref())?;
         let instructions = self.stage(stage)?.instructions();
         let counted = instructions.iter().filter(|instruction| is_counted(instruction)).count();
@@ -68,7 +68,7 @@ impl<'a> Layout<'a> {
     }
 
     /// A stage and those below it, itself first.
-    pub(super) fn lineage(&self, stage: usize) -> impl Iterator<Item = usize> {
+    pub(in crate::outcome) fn lineage(&self, stage: usize) -> impl Iterator<Item = usize> {
         // A base comes before its stage, so this ends.
         std::iter::successors(Some(stage), |stage| self.base(*stage))
     }
@@ -96,7 +96,7 @@ impl<'a> Layout<'a> {
     }
 
     /// The text of an instruction as it is written, heredocs included.
-    pub(super) fn text(&self, instruction: &Instruction) -> String {
+    pub(in crate::outcome) fn text(&self, instruction: &Instruction) -> String {
         let place = |line: u32| usize::try_from(line).unwrap_or(usize::MAX);
         let (first, last) = (place(instruction.lines.first), place(instruction.lines.last));
         let lines = self.dockerfile.text().lines().take(last).skip(first.saturating_sub(1));

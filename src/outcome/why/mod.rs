@@ -5,7 +5,7 @@
 
 mod classic;
 mod files;
-mod layout;
+pub(super) mod layout;
 mod own;
 #[cfg(test)]
 mod tests;

@@ -192,6 +192,9 @@ pub struct Step {
     /// Why it was not cached, if it ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
+    /// Set if it would have to be faster for the build to be faster.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub critical: bool,
 }
 
 impl BuildResult {
@@ -344,6 +347,7 @@ impl Step {
             },
             duration_seconds: seconds(step.duration()),
             reason: step.reason.as_ref().map(Reason::of),
+            critical: step.critical,
         }
     }
 }
