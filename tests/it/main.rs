@@ -11,6 +11,7 @@
 //! | `options` | every option of a build arrives in the engine, or is refused |
 //! | `cache` | images of others as a cache |
 //! | `image_cache` | the previous images are the cache: always, for every stage, never stale |
+//! | `reasons` | why each step was not cached, with its evidence, and sizes |
 //! | `generations` | builds in a row, each after a loss and an edit: never stale, no hit lost |
 //! | `advice` | what would make a build faster, said where it is sure |
 //! | `memory` | a large context takes little memory |
@@ -43,5 +44,6 @@ mod image_cache;
 mod ledger;
 mod memory;
 mod options;
+mod reasons;
 mod ssh;
 mod transport;

@@ -2,8 +2,10 @@
 
 use super::{Side, scene, side};
 
-/// Two sides, the steps that ran, and what is said of them.
-fn check(cases: &[(&str, &Side, &Side, &[&str], &[&str])]) {
+/// What it is, two builds, the steps of the second that ran, and what is said of them.
+type Case<'a> = (&'a str, &'a Side, &'a Side, &'a [&'a str], &'a [&'a str]);
+
+fn check(cases: &[Case<'_>]) {
     for (what, before, now, ran, expected) in cases {
         assert_eq!(scene(before, now, ran).reasons(), *expected, "{what}");
     }
