@@ -16,7 +16,7 @@ pub struct Known<'a> {
     pub dockerfile: Option<&'a Dockerfile>,
     /// The ledger of the build before: of the run's own ref, or the nearest that it reads.
     pub previous: Option<&'a Ledger>,
-    /// Which of the images that this ledger names the engine had before the build, by their ids.
+    /// Images that the engine had before the build, by their ids: of those that this ledger names, and others.
     pub present: Option<&'a BTreeSet<String>>,
     /// What went into the build before, if its ledger says so.
     pub before: Option<Evidence>,

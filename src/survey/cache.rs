@@ -56,7 +56,7 @@ pub struct Previous {
     pub ledger: Ledger,
     /// The engine's id of its image.
     pub image_id: String,
-    /// Which of the images that it names the engine had before the build, by their ids.
+    /// Images that the engine had before the build, by their ids: of those that ledgers and cache sources name.
     pub present: BTreeSet<String>,
 }
 

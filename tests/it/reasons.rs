@@ -118,15 +118,16 @@ fn reason(reason: &Value) -> String {
     }
 }
 
-/// These steps ran for these reasons, and no other ran: each `(beginning of the instruction, beginning of the reason)`.
+/// These steps ran for these reasons, and no other ran, in whatever order: each `(beginning of the instruction, beginning of the reason)`.
 #[track_caller]
 fn assert_said(finished: &Finished, expected: &[(&str, &str)], when: &str) {
     let said = said(finished);
-    let fits = |(said, (instruction, reason)): (&String, &(&str, &str))| {
-        let (step, because) = said.split_once(": ").unwrap();
-        step.starts_with(instruction) && because.starts_with(reason)
-    };
-    let fit = said.len() == expected.len() && said.iter().zip(expected).all(fits);
+    let mut rest: Vec<(&str, &str)> = said.iter().map(|said| said.split_once(": ").unwrap()).collect();
+    let mut found = expected.iter().map(|(instruction, reason)| {
+        let fits = |(step, because): &(&str, &str)| step.starts_with(instruction) && because.starts_with(reason);
+        rest.iter().position(fits).map(|index| rest.remove(index)).is_some()
+    });
+    let fit = found.all(|found| found) && rest.is_empty();
     assert!(fit, "{when}: {said:#?}\nexpected {expected:#?}\n{}", finished.stdout);
 }
 
@@ -304,6 +305,50 @@ on_every_engine!(what_fails_and_what_hides, |engine| {
     let moved = earlier("COPY deps.txt");
     let expected = [("COPY deps.txt", "instruction-changed"), ("RUN date", &*moved), ("COPY run.sh", &*moved)];
     assert_said(&scene.build(), &expected, "a copy moved up");
+});
+
+/// The steps of two images that are the same: each is run once, for one reason.
+fn both<'a>(steps: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    [steps, steps].concat()
+}
+
+on_every_engine!(what_is_not_plain_to_see, |engine| {
+    let scene = Scene::new(engine);
+    let onbuild = Project::new(&[("Dockerfile", "FROM busybox:1.36\nONBUILD COPY deps.txt /triggered\n")]);
+    docker(engine, &["build", "-q", "-t", &scene.base, onbuild.path().to_str().unwrap()]);
+    scene.dockerfile(|_| {
+        let mount = "RUN --mount=type=bind,source=src,target=/s cat /s/* > /x";
+        let last = "FROM busybox:1.36\nCOPY --from=a /x /x\nCOPY run.sh /\n";
+        format!("FROM {} AS a\n{mount}\nFROM busybox:1.36 AS unused\nRUN exit 1\n{last}", scene.base)
+    });
+    let compose = format!(
+        "services:\n  one:\n    image: {0}-one\n    build: .\n  two:\n    image: {0}-two\n    build: .\n",
+        scene.tag
+    );
+    scene.write("compose.yaml", &compose);
+    let build = || Action::new(engine, scene.project.path()).input("compose-file", "compose.yaml").run().expect_code(0);
+    let onbuild = if engine.is_20_10() { "COPY deps.txt" } else { "ONBUILD COPY deps.txt" };
+    let (mount, take) = ("RUN --mount=type=bind", "COPY --from=a");
+    let cold = both(&[onbuild, mount, take, SCRIPT].map(|step| (step, "first-build")));
+    assert_said(&build(), &cold, "cold");
+
+    scene.write("src/b", "new");
+    let because = earlier(mount);
+    let mounted = [(mount, "files-changed src/b +0 -0"), (take, &because), (SCRIPT, &because)];
+    assert_said(&build(), &both(&mounted), "what is mounted changed");
+
+    scene.write("src/a", "changed");
+    scene.write("deps.txt", "changed");
+    let triggered = build();
+    // What a trigger takes is not known; what is below it has its own change to show.
+    let because = earlier(onbuild);
+    let expected = [(onbuild, "unknown"), (mount, "files-changed src/a"), (take, &because), (SCRIPT, &because)];
+    assert_said(&triggered, &both(&expected), "a trigger");
+
+    // The image of another stage has a ledger of its own.
+    scene.write("src/a", "changed again");
+    let other = scene.action().input("target", "a").run().expect_code(0);
+    assert_said(&other, &[(mount, "first-build")], "another target");
 });
 
 on_every_engine!(the_classic_builder_tells_little, |engine| {

@@ -204,7 +204,10 @@ impl Ledger {
 }
 
 impl Salt {
-    /// That of the ledger that will be succeeded, or a new one.
+    /// That of the ledger of the build before, or a new one.
+    ///
+    /// A branch's first build is compared with the base branch's, and takes its salt over: one reading of the inputs serves
+    /// both the comparison and the new ledger.
     pub fn keep(previous: Option<&Ledger>) -> Self {
         previous.map_or_else(|| Self(Uuid::new_v4().simple().to_string()), |previous| previous.salt.clone())
     }

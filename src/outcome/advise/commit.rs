@@ -94,7 +94,7 @@ fn end_of_what_need_not_run(subject: &Subject<'_>, layout: &Layout<'_>, stage: &
         let uses = mentions(&layout.text(instruction), &names);
         let goes_on = match instruction.keyword.as_str() {
             "LABEL" => true,
-            "ENV" | "ARG" if uses => match only_name(instruction) {
+            "ENV" | "ARG" if uses => match other_name(instruction, &names) {
                 Some(name) => {
                     names.push(name);
                     true
@@ -112,13 +112,15 @@ fn end_of_what_need_not_run(subject: &Subject<'_>, layout: &Layout<'_>, stage: &
     stage.instructions().len()
 }
 
-/// The name that an `ENV` or `ARG` sets, if it sets one only.
-fn only_name(instruction: &Instruction) -> Option<String> {
+/// The name that an `ENV` or `ARG` gives one of `names`, if it does nothing else: `ENV COMMIT=$GIT_COMMIT_HASH`.
+///
+/// It may go along. One that makes something of it (`PATH=/opt/$GIT_COMMIT_HASH:$PATH`), or sets more, may be needed above.
+fn other_name(instruction: &Instruction, names: &[String]) -> Option<String> {
     let text = instruction.arguments.trim();
-    let name: String = text.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-    // A second pair would go along, and what is below may need that one.
-    let pairs = text.matches('=').count();
-    (!name.is_empty() && pairs <= 1).then_some(name)
+    let (name, value) = text.split_once('=').or_else(|| text.split_once(' '))?;
+    let value = value.trim().trim_matches(['"', '\'']);
+    let inner = value.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).or_else(|| value.strip_prefix('$'))?;
+    names.iter().any(|known| known == inner).then(|| name.to_owned())
 }
 
 #[cfg(test)]
@@ -143,7 +145,7 @@ mod tests {
     #[test]
     fn installations_below_the_commit_are_named() {
         let found = advised(
-            "FROM node\nARG GIT_COMMIT_HASH\nENV COMMIT=$GIT_COMMIT_HASH\nCOPY package.json ./\nRUN npm ci\nCOPY . .\n\
+            "FROM node\nARG GIT_COMMIT_HASH\nENV COMMIT=$GIT_COMMIT_HASH\nENV TAG \"${COMMIT}\"\nLABEL c=$TAG\nCOPY package.json ./\nRUN npm ci\nCOPY . .\n\
              RUN make VERSION=$COMMIT\n",
             &[
                 ("COPY package.json ./", 0.1, MissReason::Unknown),
@@ -164,6 +166,7 @@ mod tests {
             ("RUN echo ${GIT_COMMIT_HASH}\n", "RUN npm ci"),
             ("COPY $GIT_COMMIT_HASH /x\n", "RUN npm ci"),
             ("ENV A=1 B=$GIT_COMMIT_HASH\n", "RUN npm ci"),
+            ("ENV PATH=/opt/$GIT_COMMIT_HASH:$PATH\n", "RUN npm ci"),
             ("ONBUILD RUN x\n", "RUN npm ci"),
             ("", "RUN npm ci --cache=/$GIT_COMMIT_HASH"),
             ("ENV V=$GIT_COMMIT_HASH\n", "RUN npm ci --cache=/$V"),

@@ -18,7 +18,7 @@ pub use context::{ContextFile, MUCH};
 pub use manifest::Files;
 
 use super::advice::{Advice, MOST};
-use super::build::{ImageOutcome, SourceLocation, StepOutcome};
+use super::build::{ImageOutcome, ImageResult, SourceLocation, StepOutcome};
 use super::known::Known;
 use super::why::layout::Layout;
 use crate::project::dockerfile::{Dockerfile, Lines};
@@ -74,7 +74,11 @@ pub fn wanted(dockerfile: &Dockerfile) -> Vec<String> {
     wanted
 }
 
+/// An image that was not built has other worries.
 fn of_image(subject: &Subject<'_>) -> Vec<Advice> {
+    if !matches!(subject.image.result, ImageResult::Built { .. }) {
+        return Vec::new();
+    }
     let above = commit::advice(subject).into_iter().chain(copy::advice(subject));
     let all = above.chain(cache::advice(subject)).chain(context::advice(subject));
     let is_worth_it = |advice: &Advice| {
@@ -254,6 +258,13 @@ pub(in crate::outcome) mod tests {
         let mut scene = Scene::new(TEXT, &[("RUN npm ci", 30.0, argument()), ("RUN make", 0.0, argument())]);
         assert_eq!(scene.advice().len(), 1);
         scene.image.steps[0].critical = false;
+        assert!(scene.advice().is_empty());
+    }
+
+    #[test]
+    fn an_image_that_was_not_built_is_given_none() {
+        let mut scene = Scene::new(TEXT, &[("RUN npm ci", 30.0, argument()), ("RUN make", 0.0, argument())]);
+        scene.image.result = ImageResult::Cancelled;
         assert!(scene.advice().is_empty());
     }
 

@@ -15,11 +15,12 @@ pub(super) struct Placed<'a> {
 
 /// The steps of an image whose instruction is known.
 pub(super) fn placed<'a>(layout: &Layout<'_>, image: &'a ImageOutcome) -> Vec<Placed<'a>> {
-    let place = |step: &'a StepOutcome| {
-        let place = layout.place(step)?;
+    let places = layout.places(&image.steps).into_iter();
+    let placed = places.zip(&image.steps).filter_map(|(place, step)| {
+        let place = place?;
         Some(Placed { stage: place.stage, index: place.instruction?, step })
-    };
-    image.steps.iter().filter_map(place).collect()
+    });
+    placed.collect()
 }
 
 /// The step with which it began that a step ran, and why that one did.

@@ -1,6 +1,6 @@
 //! Which instruction a step is, and what stands above it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cache::ledger::Role;
 use crate::outcome::build::StepOutcome;
@@ -44,21 +44,33 @@ impl<'a> Layout<'a> {
         })
     }
 
-    /// Where a step stands; `None` if its numbers do not fit the Dockerfile.
+    /// Where each of a build's steps stands; `None` if its numbers do not fit the Dockerfile.
     ///
-    /// A stage's total counts its `FROM`, unless that is another stage or `scratch`, the triggers of what it is built on
-    /// and every `ADD`, `COPY`, `RUN` and `WORKDIR`. `WORKDIR /` is counted and is no step (see [`Dockerfile::locate`]).
-    pub(in crate::outcome) fn place(&self, step: &StepOutcome) -> Option<Place> {
+    /// The builder numbers the triggers of what a stage is built on first, and then every `ADD`, `COPY`, `RUN` and
+    /// `WORKDIR` but `WORKDIR /`. Its totals are no help: Docker 20.10's leave the triggers out, those of later ones count
+    /// triggers that have no number. But it tells of all steps of a stage, so the last ones are the stage's own.
+    pub(in crate::outcome) fn places(&self, steps: &[StepOutcome]) -> Vec<Option<Place>> {
+        let mut numbers: BTreeMap<usize, BTreeSet<u32>> = BTreeMap::new();
+        for step in steps {
+            if let Some(stage) = self.stage_called(step.stage.as_deref()) {
+                numbers.entry(stage).or_default().insert(step.position);
+            }
+        }
+        steps.iter().map(|step| self.place(step, &numbers)).collect()
+    }
+
+    /// `numbers` are those that the steps of each stage have.
+    fn place(&self, step: &StepOutcome, numbers: &BTreeMap<usize, BTreeSet<u32>>) -> Option<Place> {
         let stage = self.stage_called(step.stage.as_deref())?;
-        let instructions = self.stage(stage)?.instructions();
-        let counted = instructions.iter().filter(|instruction| is_counted(instruction)).count();
-        let before = usize::try_from(step.of).ok()?.checked_sub(counted)?;
-        let position = usize::try_from(step.position).ok()?.checked_sub(1)?;
-        let Some(number) = position.checked_sub(before) else { return Some(Place { stage, instruction: None }) };
-        let mut steps = instructions.iter().enumerate().filter(|(_, instruction)| is_step(instruction));
-        let (index, instruction) = steps.nth(number)?;
+        let own = self.stage(stage)?.instructions().iter().enumerate().filter(|(_, instruction)| is_step(instruction));
+        let own: Vec<(usize, &Instruction)> = own.collect();
+        let numbers = numbers.get(&stage)?;
+        let triggers = numbers.len().checked_sub(own.len())?;
+        let number = numbers.range(..step.position).count();
+        let Some(number) = number.checked_sub(triggers) else { return Some(Place { stage, instruction: None }) };
+        let (index, instruction) = own.get(number)?;
         let keyword = step.instruction.split_whitespace().next()?;
-        keyword.eq_ignore_ascii_case(&instruction.keyword).then_some(Place { stage, instruction: Some(index) })
+        keyword.eq_ignore_ascii_case(&instruction.keyword).then_some(Place { stage, instruction: Some(*index) })
     }
 
     /// The stage that a stage is `FROM`.
@@ -125,12 +137,11 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// Whether a stage's total counts it.
-fn is_counted(instruction: &Instruction) -> bool {
-    matches!(instruction.keyword.as_str(), "ADD" | "COPY" | "RUN" | "WORKDIR")
-}
-
 /// Whether it is a step.
 pub(super) fn is_step(instruction: &Instruction) -> bool {
-    is_counted(instruction) && !(instruction.keyword == "WORKDIR" && clean(&instruction.arguments) == "/")
+    match instruction.keyword.as_str() {
+        "ADD" | "COPY" | "RUN" => true,
+        "WORKDIR" => clean(&instruction.arguments) != "/",
+        _ => false,
+    }
 }

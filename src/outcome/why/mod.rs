@@ -55,7 +55,7 @@ pub fn reasons(outcome: &ImageOutcome, known: &Known<'_>) -> Vec<Option<MissReas
     };
     let Some(dockerfile) = known.dockerfile else { return alike(MissReason::Unknown) };
     let layout = Layout { dockerfile, target: known.target };
-    let places: Vec<Option<Place>> = steps.iter().map(|step| layout.place(step)).collect();
+    let places = layout.places(steps);
     let compared = match (&known.before, &known.now) {
         (Some(before), Some(now)) => Some(Compared::new(layout, before, now)),
         (None, _) | (_, None) => None,
@@ -71,7 +71,7 @@ fn ran(step: &StepOutcome) -> bool {
 
 /// A cache source that could not be read, if there is one. One that is not there is none.
 fn unreadable(outcome: &ImageOutcome) -> Option<MissReason> {
-    let absent = ["not found", "no such image", "not in the engine"];
+    let absent = ["not found", "no such image", "not in the engine", "manifest unknown"];
     let unused =
         outcome.unused_sources.iter().find(|unused| !absent.iter().any(|word| unused.reason.contains(word)))?;
     Some(MissReason::SourceUnreadable { source: unused.source.clone(), reason: unused.reason.clone() })

@@ -1,7 +1,7 @@
 //! Stages, and reasons of the whole build.
 
 use super::{Side, scene, side};
-use crate::outcome::build::{ClearMark, StepStatus, UnusedSource};
+use crate::outcome::build::{ClearMark, StepOutcome, StepStatus, UnusedSource};
 use crate::project::target::NoCache;
 
 const STAGES: &str = "FROM busybox AS deps\nCOPY deps /deps\nRUN install\nFROM deps AS build\nARG COMMIT\nCOPY src /src\n\
@@ -70,16 +70,32 @@ fn a_linked_copy_stands_alone_where_layers_can_be_merged() {
 #[test]
 fn what_a_base_image_triggers_is_in_no_dockerfile() {
     let of = |id: &str| side("FROM busybox\nRUN x\n", &["a"]).base("busybox", id);
-    let triggered = |now: &Side| {
-        let mut scene = scene(&of("1"), now, &["RUN"]);
-        scene.outcome.steps[0].position = 3;
-        scene.outcome.steps[0].of = 3;
-        scene.outcome.steps.insert(0, super::step("[2/3] COPY . /", None, 2, 3, "COPY . /"));
-        scene.outcome.steps[0].cached = false;
-        scene.reasons()
-    };
-    assert_eq!(triggered(&of("1").file("a", "new", 0o644)), ["unknown", "earlier [2/3] COPY . /"]);
-    assert_eq!(triggered(&of("2")), ["base busybox 1 2", "earlier [2/3] COPY . /"]);
+    // As Docker 28 counts, an `ONBUILD ENV` among the triggers; and as 20.10 does.
+    for (total, keyword) in [(4, "ONBUILD RUN"), (2, "RUN")] {
+        let triggered = |now: &Side| {
+            let mut scene = scene(&of("1"), now, &["RUN"]);
+            (scene.outcome.steps[0].position, scene.outcome.steps[0].of) = (3, total);
+            let (name, instruction) = (format!("[2/{total}] {keyword} y"), format!("{keyword} y"));
+            let trigger = super::step(&name, None, 2, total, &instruction);
+            scene.outcome.steps.insert(0, StepOutcome { cached: false, ..trigger });
+            scene.reasons()
+        };
+        let earlier = format!("earlier [2/{total}] {keyword} y");
+        assert_eq!(triggered(&of("1").file("a", "new", 0o644)), ["unknown", &*earlier]);
+        assert_eq!(triggered(&of("2")), ["base busybox 1 2", &*earlier]);
+        let changed = side("FROM busybox\nRUN z\n", &["a"]);
+        assert_eq!(triggered(&changed), ["unknown", "instruction"]);
+    }
+}
+
+#[test]
+fn steps_that_do_not_fit_the_dockerfile_are_nobodys() {
+    let mut scene = scene(&stages(), &stages(), &["RUN install", "RUN make"]);
+    scene.outcome.steps.retain(|step| step.instruction != "COPY deps /deps");
+    scene.outcome.steps.iter_mut().filter(|step| step.instruction == "RUN make").for_each(|step| {
+        step.instruction = "COPY make /".to_owned();
+    });
+    assert_eq!(scene.reasons(), ["unknown", "unknown"]);
 }
 
 #[test]
