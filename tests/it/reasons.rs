@@ -80,6 +80,11 @@ impl<'a> Scene<'a> {
     fn write(&self, path: &str, content: &str) {
         self.project.write(path, content);
     }
+
+    /// Gives a file a content that it never had.
+    fn change(&self, path: &str) {
+        self.write(path, &unique("content"));
+    }
 }
 
 /// What is said of every step that ran: `instruction: reason`.
@@ -147,7 +152,7 @@ on_every_engine!(what_changed, |engine| {
         let file = std::fs::File::open(scene.project.path().join(file)).unwrap();
         file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
     }
-    scene.write("README", "new");
+    scene.change("README");
     scene.dockerfile(|text| text.replace("ENV COLOUR", "# A colour.\nENV COLOUR"));
     let unchanged = scene.build();
     assert_said(&unchanged, &[], "nothing that counts changed");
@@ -155,8 +160,8 @@ on_every_engine!(what_changed, |engine| {
     assert_eq!(size(&unchanged, "size_bytes"), size(&first, "size_bytes"));
     assert_eq!(size(&unchanged, "size_before_bytes"), size(&first, "size_bytes"));
 
-    scene.write("src/a", "changed");
-    scene.write("src/new", "new");
+    scene.change("src/a");
+    scene.change("src/new");
     std::fs::set_permissions(scene.project.path().join("run.sh"), Permissions::from_mode(0o755)).unwrap();
     let files = scene.build();
     let script = earlier(SCRIPT);
@@ -230,7 +235,7 @@ on_every_engine!(what_became_of_the_cache, |engine| {
     let ours: Vec<String> = scene.images.of_kind("stage").into_iter().chain([scene.tag.clone()]).collect();
     scene.images.remove(&ours);
     prune(engine);
-    scene.write("src/a", "changed");
+    scene.change("src/a");
     let gone = scene.build();
     let script = earlier(SCRIPT);
     assert_said(
@@ -254,11 +259,11 @@ on_every_engine!(what_became_of_the_cache, |engine| {
         let action = scene.action().variable("GITHUB_REF", "refs/heads/topic");
         action.variable("GITHUB_EVENT_PATH", event.to_str().unwrap())
     };
-    scene.write("run.sh", "changed");
+    scene.change("run.sh");
     let branch = on_branch().run().expect_code(0);
     let expected = [(SCRIPT, "files-changed run.sh +0 -0"), (TAKE, script.as_str()), (FINISH, &script)];
     assert_said(&branch, &expected, "a branch's first build");
-    scene.write("src/a", "changed again");
+    scene.change("src/a");
     let sources = earlier(SOURCES);
     let expected = [(SOURCES, "files-changed src/a"), (MAKE, &*sources), (TAKE, &*sources), (FINISH, &*sources)];
     assert_said(&on_branch().run().expect_code(0), &expected, "a branch's second build");
@@ -273,7 +278,7 @@ on_every_engine!(what_became_of_the_cache, |engine| {
     // In the ledger's place is something else.
     let [ledger] = &scene.images.of_kind("ledger")[..] else { panic!("{:?}", scene.images.ours()) };
     docker(engine, &["tag", &scene.base, ledger]);
-    scene.write("src/a", "changed once more");
+    scene.change("src/a");
     let reason = format!("source-unreadable {ledger}: it is not a ledger");
     let steps = [SOURCES, MAKE, TAKE, FINISH].map(|step| (step, reason.as_str()));
     assert_said(&scene.build(), &steps, "a ledger that is none");
@@ -332,13 +337,13 @@ on_every_engine!(what_is_not_plain_to_see, |engine| {
     let cold = both(&[onbuild, mount, take, SCRIPT].map(|step| (step, "first-build")));
     assert_said(&build(), &cold, "cold");
 
-    scene.write("src/b", "new");
+    scene.change("src/b");
     let because = earlier(mount);
     let mounted = [(mount, "files-changed src/b +0 -0"), (take, &because), (SCRIPT, &because)];
     assert_said(&build(), &both(&mounted), "what is mounted changed");
 
-    scene.write("src/a", "changed");
-    scene.write("deps.txt", "changed");
+    scene.change("src/a");
+    scene.change("deps.txt");
     let triggered = build();
     // What a trigger takes is not known; what is below it has its own change to show.
     let because = earlier(onbuild);
@@ -346,7 +351,7 @@ on_every_engine!(what_is_not_plain_to_see, |engine| {
     assert_said(&triggered, &both(&expected), "a trigger");
 
     // The image of another stage has a ledger of its own.
-    scene.write("src/a", "changed again");
+    scene.change("src/a");
     let other = scene.action().input("target", "a").run().expect_code(0);
     assert_said(&other, &[(mount, "first-build")], "another target");
 });
@@ -361,7 +366,7 @@ on_every_engine!(the_classic_builder_tells_little, |engine| {
     let steps = ["COPY src", "COPY run.sh", "RUN date"];
     assert_said(&action().run().expect_code(0), &steps.map(|step| (step, "first-build")), "cold");
     assert_said(&action().run().expect_code(0), &[], "again");
-    scene.write("run.sh", "changed");
+    scene.change("run.sh");
     let changed = action().run().expect_code(0);
     assert_said(&changed, &[("COPY run.sh", "unknown"), ("RUN date", "earlier-step COPY run.sh")], "changed");
     let asked = action().input("no-cache", "true").run().expect_code(0);

@@ -140,7 +140,13 @@ impl Why<'_> {
             other.stage == stage && (stage != place.stage || other.instruction < place.instruction)
         };
         let each = || self.places.iter().enumerate().filter_map(|(index, place)| Some((index, (*place)?)));
-        let of_stage = |stage: usize| each().filter(move |(_, other)| above(stage, *other)).map(|(index, _)| index);
+        let of_stage = |stage: usize| {
+            let mut found: Vec<usize> =
+                each().filter(move |(_, other)| above(stage, *other)).map(|(index, _)| index).collect();
+            // The last in the list may be a trigger, which no line of the Dockerfile puts into its place.
+            found.sort_by_key(|index| self.outcome.steps.get(*index).map(|step| step.position));
+            found
+        };
         stages.into_iter().flat_map(of_stage).collect()
     }
 

@@ -78,7 +78,11 @@ fn what_a_base_image_triggers_is_in_no_dockerfile() {
             let (name, instruction) = (format!("[2/{total}] {keyword} y"), format!("{keyword} y"));
             let trigger = super::step(&name, None, 2, total, &instruction);
             scene.outcome.steps.insert(0, StepOutcome { cached: false, ..trigger });
-            scene.reasons()
+            let reasons = scene.reasons();
+            // Nothing depends on the order in which steps are told.
+            scene.outcome.steps.reverse();
+            assert!(scene.reasons().iter().eq(reasons.iter().rev()));
+            reasons
         };
         let earlier = format!("earlier [2/{total}] {keyword} y");
         assert_eq!(triggered(&of("1").file("a", "new", 0o644)), ["unknown", &*earlier]);
