@@ -8,11 +8,12 @@ use regex::Regex;
 use super::build::{
     CacheSource, Failure, Interval, OperationKind, OperationOutcome, StepOutcome, StepStatus, UnusedSource,
 };
+use super::critical::critical;
 use crate::buildkit::trace::{Kind, Span, StepName, Trace, Vertex};
 
 /// How many of the failed step's last lines are shown.
 pub(crate) const SHOWN_LINES: usize = 20;
-const CANCELLED: &str = "context canceled";
+pub(super) const CANCELLED: &str = "context canceled";
 
 /// A trace, with what is needed to read it.
 #[derive(Debug, Clone, Copy)]
@@ -29,12 +30,18 @@ impl Reading<'_> {
     /// The Dockerfile steps.
     pub fn steps(&self) -> Vec<StepOutcome> {
         let begin = self.begin();
-        self.trace.steps().map(|(vertex, name)| self.step(vertex, name, begin)).collect()
+        let critical = critical(self.trace);
+        let step = |(vertex, name): (&Vertex, &StepName)| StepOutcome {
+            critical: critical.contains(vertex.digest.as_str()),
+            ..self.step(vertex, name, begin)
+        };
+        self.trace.steps().map(step).collect()
     }
 
     /// Everything that is not a Dockerfile step.
     pub fn operations(&self) -> Vec<OperationOutcome> {
         let begin = self.begin();
+        let critical = critical(self.trace);
         let operation = |vertex: &Vertex| {
             let kind = match vertex.kind {
                 Kind::Step(_) => return None,
@@ -46,7 +53,8 @@ impl Reading<'_> {
             };
             let intervals = self.intervals(vertex, begin);
             let (name, error) = (vertex.name.clone(), vertex.error.clone());
-            Some(OperationOutcome { name, kind, intervals, error, critical: false })
+            let critical = critical.contains(vertex.digest.as_str());
+            Some(OperationOutcome { name, kind, intervals, error, critical })
         };
         self.trace.vertices.iter().filter_map(operation).collect()
     }

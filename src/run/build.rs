@@ -1,6 +1,8 @@
 //! `mode: build`.
 
+mod advice;
 mod keep;
+mod known;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,7 +46,7 @@ struct Prepared {
     masks: Vec<Masks>,
     /// The mark of a clear for each build.
     marks: Vec<Option<ClearMark>>,
-    /// The ledger that each build will replace.
+    /// The ledger of the build before each.
     previous: Vec<Option<Previous>>,
     /// What the builder had before anything was asked of it, if it told it.
     builder_before: Option<Vec<Record>>,
@@ -59,10 +61,12 @@ pub(super) async fn build(run: &Run, inputs: &BuildInputs) -> ExitCode {
         None => return cancelled_early(run, inputs, started_at),
     };
     let reporting = Reporting::begin(run, inputs, &prepared.project.targets);
-    let built = carry_out(run, inputs, &prepared).await;
-    let notes = keep::keep(run, inputs, &prepared, &built).await;
+    let mut built = carry_out(run, inputs, &prepared).await;
+    let known = known::known(run, &prepared, &mut built).await;
+    let notes = keep::keep(run, inputs, &prepared, &built, &known).await;
     let repeated: Vec<String> = built.iter().filter_map(|built| repeated(&built.outcome)).collect();
-    let images = built.into_iter().map(|built| built.outcome).collect();
+    let images: Vec<ImageOutcome> = built.into_iter().map(|built| built.outcome).collect();
+    let advice = advice::advice(run, inputs, &prepared, &images, &known).await;
     let Prepared { project, plan, engine, .. } = &prepared;
     let mut outcome = BuildOutcome {
         started_at,
@@ -73,7 +77,7 @@ pub(super) async fn build(run: &Run, inputs: &BuildInputs) -> ExitCode {
         cancelled: run.cancellation.is_cancelled(),
         baseline: None,
         gate: None,
-        advice: Vec::new(),
+        advice,
     };
     consume(run, &prepared, &outcome).await;
     reporting.finish(run, inputs, &mut outcome).await;
@@ -128,7 +132,7 @@ async fn prepare(run: &Run, inputs: &BuildInputs) -> Result<Prepared, ExitCode> 
     Ok(Prepared { project, plan, engine, connection, masks, marks, previous, builder_before })
 }
 
-/// What the image cache has for each target, and the ledgers that this run will replace.
+/// What the image cache has for each target, and the ledgers of the builds before.
 ///
 /// Cache sources that are images of this engine are looked at here; the others stay with their targets.
 async fn image_caches(

@@ -36,7 +36,8 @@ pub struct Lookup<'a> {
 /// What was found for one target.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// The ledger that this run will replace.
+    /// The ledger of the build before this one: that of the run's own ref, which it will replace, or the nearest of those
+    /// that it reads.
     pub previous: Option<Previous>,
     /// Records whose layers are in the engine, of each source the most trusted first.
     pub records: Vec<Records>,
@@ -55,6 +56,8 @@ pub struct Previous {
     pub ledger: Ledger,
     /// The engine's id of its image.
     pub image_id: String,
+    /// Images that the engine had before the build, by their ids: of those that ledgers and cache sources name.
+    pub present: BTreeSet<String>,
 }
 
 /// Records and the image that must be there for them.
@@ -81,7 +84,9 @@ impl Lookup<'_> {
             }
         }
         let mut candidates: Vec<Candidate> = readable.iter().flat_map(|found| candidates(&found.ledger)).collect();
-        let previous = readable.into_iter().find(|found| keys.first() == Some(&found.ledger.key));
+        let own = |found: &Previous| keys.first() == Some(&found.ledger.key);
+        // They are in the order of the keys, the run's own first.
+        let previous = readable.into_iter().next();
         for (reference, details) in images {
             if candidates.iter().any(|candidate| candidate.image_id == details.id) {
                 continue;
@@ -95,7 +100,8 @@ impl Lookup<'_> {
             }
         }
         let present = self.present(&candidates).await;
-        let complete = previous.as_ref().and_then(|found| complete(&found.ledger, &present));
+        let complete = previous.as_ref().filter(|found| own(found)).and_then(|found| complete(&found.ledger, &present));
+        let previous = previous.map(|found| Previous { present: present.keys().cloned().collect(), ..found });
         let mut chosen: Option<String> = None;
         let mut sources = Vec::new();
         let mut records = Vec::new();
@@ -127,7 +133,7 @@ impl Lookup<'_> {
         let found = self.engine.read_ledger(&key.name()).await.map_err(|error| chain(&error))?;
         let Some(found) = found else { return Ok(None) };
         let ledger = Ledger::open(&found.content, key).map_err(|error| chain(&error))?;
-        Ok(Some(Previous { ledger, image_id: found.id.unwrap_or_default() }))
+        Ok(Some(Previous { ledger, image_id: found.id.unwrap_or_default(), present: BTreeSet::new() }))
     }
 
     /// Images of the engine among the cache sources, the first tag if none was named; and the other sources.

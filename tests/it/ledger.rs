@@ -37,6 +37,7 @@ fn ledger(key: &LedgerKey, previous: Option<&Ledger>, bytes: usize) -> Ledger {
         total: 2,
         kind: BuildKind::Warm,
         image_bytes: None,
+        cache_times: None,
     };
     let id = format!("sha256:{}", "0123456789abcdef".repeat(4)).parse().unwrap();
     let image = CachedImage { role: Role::Final, reference: "app:1".into(), id, records: Records::default() };

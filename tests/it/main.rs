@@ -11,7 +11,9 @@
 //! | `options` | every option of a build arrives in the engine, or is refused |
 //! | `cache` | images of others as a cache |
 //! | `image_cache` | the previous images are the cache: always, for every stage, never stale |
+//! | `reasons` | why each step was not cached, with its evidence, and sizes |
 //! | `generations` | builds in a row, each after a loss and an edit: never stale, no hit lost |
+//! | `advice` | what would make a build faster, said where it is sure |
 //! | `memory` | a large context takes little memory |
 //! | `compose` | Compose projects: order, names, labels |
 //! | `classic` | the classic builder: its cache, its failures, its context |
@@ -28,6 +30,7 @@
 
 mod support;
 
+mod advice;
 mod build;
 mod cache;
 mod classic;
@@ -43,5 +46,6 @@ mod image_cache;
 mod ledger;
 mod memory;
 mod options;
+mod reasons;
 mod ssh;
 mod transport;

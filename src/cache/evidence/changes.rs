@@ -50,10 +50,8 @@ pub fn changes(before: &Evidence, now: &Evidence) -> Changes {
     let mut arguments: Vec<String> =
         arguments.filter(|name| before.arguments.get(*name) != now.arguments.get(*name)).cloned().collect();
     arguments.sort_unstable();
-    let bases = now.bases.iter().filter_map(|(reference, digest)| {
-        let earlier = before.bases.get(reference).filter(|earlier| *earlier != digest)?;
-        Some(BaseChange { reference: reference.clone(), before: earlier.clone(), now: digest.clone() })
-    });
+    let bases = now.pinned.keys().chain(now.bases.keys().filter(|name| !now.pinned.contains_key(*name)));
+    let bases = bases.filter_map(|reference| base(before, now, reference));
     let files = now.contexts.iter().filter_map(|(name, files)| {
         let earlier = before.contexts.get(name)?;
         Some((name.clone(), tree::changes(earlier, files)))
@@ -61,25 +59,43 @@ pub fn changes(before: &Evidence, now: &Evidence) -> Changes {
     Changes { arguments, bases: bases.collect(), stages: stages(&before.stages, &now.stages), files: files.collect() }
 }
 
+/// A digest that the builder told says what it took, an engine's id only what the engine has under the name; and one is
+/// not to be compared with the other.
+fn base(before: &Evidence, now: &Evidence, reference: &str) -> Option<BaseChange> {
+    let (earlier, digest) = match (before.pinned.get(reference), now.pinned.get(reference)) {
+        (Some(earlier), Some(digest)) => (earlier, digest),
+        (None, None) => (before.bases.get(reference)?, now.bases.get(reference)?),
+        (Some(_), None) | (None, Some(_)) => return None,
+    };
+    let change = || BaseChange { reference: reference.to_owned(), before: earlier.clone(), now: digest.clone() };
+    (earlier != digest).then(change)
+}
+
 fn stages(before: &[StageEvidence], now: &[StageEvidence]) -> BTreeMap<usize, StageChange> {
     // Without the earlier Dockerfile there is nothing to compare with.
     if before.is_empty() {
         return BTreeMap::new();
     }
-    let named = |stages: &[StageEvidence], name: &str| stages.iter().rposition(|stage| stage.name == name);
     let changed = now.iter().enumerate().filter_map(|(index, stage)| {
-        // A stage's name and place are in no cache key.
-        if before.iter().any(|earlier| difference(earlier, stage).is_none()) {
-            return None;
-        }
-        // One that was given another name is at its old place.
-        let renamed =
-            || Some(index).filter(|index| before.get(*index).is_some_and(|old| named(now, &old.name).is_none()));
-        let earlier = named(before, &stage.name).or_else(renamed).and_then(|index| before.get(index));
+        let earlier = earlier_stage(before, now, index).and_then(|index| before.get(index));
         let change = earlier.map_or(Some(StageChange::New), |earlier| difference(earlier, stage))?;
         Some((index, change))
     });
     changed.collect()
+}
+
+/// The place of the stage that was in the earlier Dockerfile what a stage is now; `None` if it is new.
+///
+/// One that is the same is it, whatever it is called and wherever it stood: a stage's name and place are in no cache key.
+pub fn earlier_stage(before: &[StageEvidence], now: &[StageEvidence], index: usize) -> Option<usize> {
+    let stage = now.get(index)?;
+    let named = |stages: &[StageEvidence], name: &str| stages.iter().rposition(|stage| stage.name == name);
+    let by_name = named(before, &stage.name);
+    let same = |index: &usize| before.get(*index).is_some_and(|earlier| difference(earlier, stage).is_none());
+    // One that was given another name is at its old place.
+    let renamed = || Some(index).filter(|index| before.get(*index).is_some_and(|old| named(now, &old.name).is_none()));
+    let identical = by_name.filter(same).or_else(|| (0..before.len()).find(same));
+    identical.or(by_name).or_else(renamed)
 }
 
 fn difference(before: &StageEvidence, now: &StageEvidence) -> Option<StageChange> {
@@ -120,6 +136,23 @@ mod tests {
         let now = evidence("FROM x", &[], &[("x", "sha256:2"), ("y", "sha256:1"), ("w", "sha256:1")]);
         let change = BaseChange { reference: "x".into(), before: "sha256:1".into(), now: "sha256:2".into() };
         assert_eq!(changes(&before, &now).bases, [change]);
+    }
+
+    #[test]
+    fn what_the_builder_took_counts_before_what_the_engine_has() {
+        let of = |id: &str, pinned: Option<&str>| {
+            let pinned = pinned.map(|digest| ("x".to_owned(), digest.to_owned())).into_iter().collect();
+            Evidence { pinned, ..evidence("FROM x", &[], &[("x", id)]) }
+        };
+        for (before, now, changed) in [
+            (of("1", None), of("2", None), true),
+            (of("1", Some("a")), of("2", Some("a")), false),
+            (of("1", Some("a")), of("1", Some("b")), true),
+            (of("1", None), of("2", Some("a")), false),
+            (of("1", Some("a")), of("2", None), false),
+        ] {
+            assert_eq!(changes(&before, &now).bases.len(), usize::from(changed), "{before:?} {now:?}");
+        }
     }
 
     #[test]

@@ -72,7 +72,7 @@ fn withheld(target: &Target) -> Withheld {
 }
 
 /// What the main context leaves out: a Dockerfile's own ignore file stands before the context's.
-fn ignored(root: &Path, dockerfile: &target::Dockerfile) -> Vec<String> {
+pub fn ignored(root: &Path, dockerfile: &target::Dockerfile) -> Vec<String> {
     let own = match dockerfile {
         target::Dockerfile::File(path) => {
             let mut path = path.clone().into_os_string();

@@ -9,6 +9,7 @@ mod changes;
 mod contexts;
 mod instructions;
 mod keyed;
+mod pinned;
 mod sources;
 mod tree;
 mod walk;
@@ -18,10 +19,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use arguments::{Declaration, arguments, bases, declarations};
-pub use changes::{BaseChange, Changes, StageChange, changes};
-pub use contexts::{MAIN_CONTEXT, contexts};
+pub use changes::{BaseChange, Changes, StageChange, changes, earlier_stage};
+pub use contexts::{MAIN_CONTEXT, contexts, ignored};
 pub use instructions::{StageEvidence, instructions};
 pub use keyed::{InvalidSalt, Keyed, Salt};
+pub use pinned::pinned;
+pub use sources::{Taken, taken};
 pub use tree::{ContextFiles, FileChanges};
 
 use crate::project::dockerfile::Dockerfile;
@@ -35,8 +38,11 @@ use crate::project::target::Target;
 pub struct Evidence {
     /// Build arguments by name: what was passed, or the default of an `ARG` above the first `FROM`.
     pub arguments: BTreeMap<String, Keyed>,
-    /// Base images by their name as the Dockerfile writes it: `sha256:…`, a manifest digest or the engine's id.
+    /// Base images by their name as the Dockerfile writes it: the engine's id, `sha256:…`.
     pub bases: BTreeMap<String, String>,
+    /// Base images by the same names: the manifest digest that the builder pinned them to, where it did.
+    #[serde(default)]
+    pub pinned: BTreeMap<String, String>,
     /// The Dockerfile's stages, in their order; none if it could not be read.
     pub stages: Vec<StageEvidence>,
     /// Local contexts by name; the main one is [`MAIN_CONTEXT`].
@@ -44,7 +50,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// What is known without the engine and without the files: `bases` and `contexts` are empty.
+    /// What is known without the engine and without the files: `bases`, `pinned` and `contexts` are empty.
     ///
     /// `dockerfile` comes with the text that it was parsed from.
     pub fn new(salt: &Salt, target: &Target, dockerfile: Option<(&Dockerfile, &str)>) -> Self {

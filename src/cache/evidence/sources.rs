@@ -16,57 +16,83 @@ pub(super) fn sources(dockerfile: &Dockerfile) -> Option<Vec<String>> {
     }
     let mut paths = Vec::new();
     for instruction in dockerfile.stages().iter().flat_map(Stage::instructions) {
-        match instruction.keyword.as_str() {
-            "COPY" if has_flag(instruction, "--from=") => {}
-            "COPY" | "ADD" => paths.extend(copied(&instruction.arguments)?),
-            "RUN" => paths.extend(mounted(instruction)?),
-            "ONBUILD" => return None,
-            _ => {}
-        }
-    }
-    let mut paths: Vec<String> = paths.iter().map(|path| clean(&format!("/{path}"))).collect();
-    paths.sort_unstable();
-    paths.dedup();
-    // The context itself is `/` now.
-    paths.iter().map(|path| path.strip_prefix('/').filter(|path| !path.is_empty()).map(str::to_owned)).collect()
-}
-
-fn has_flag(instruction: &Instruction, prefix: &str) -> bool {
-    instruction.flags.iter().any(|flag| flag.starts_with(prefix))
-}
-
-/// All words but the last, heredocs and URLs left out.
-fn copied(arguments: &str) -> Option<Vec<String>> {
-    let mut words: Vec<String> = match serde_json::from_str(arguments) {
-        Ok(words) => words,
-        Err(_) if arguments.contains(['\'', '"', '\\', '`', '[']) => return None,
-        Err(_) => arguments.split_whitespace().map(str::to_owned).collect(),
-    };
-    words.pop();
-    if words.iter().any(|word| word.contains(['$', '\\'])) {
-        return None;
-    }
-    let is_file = |word: &String| !["<<", "http://", "https://"].iter().any(|prefix| word.starts_with(prefix));
-    Some(words.into_iter().filter(is_file).collect())
-}
-
-/// The sources of bind mounts from the context.
-fn mounted(instruction: &Instruction) -> Option<Vec<String>> {
-    let mut paths = Vec::new();
-    for mount in instruction.flags.iter().filter_map(|flag| flag.strip_prefix("--mount=")) {
-        if mount.contains(['$', '"']) {
+        if instruction.keyword == "ONBUILD" {
             return None;
         }
-        let value = |names: &[&str]| {
-            let mut fields = mount.split(',').filter_map(|field| field.split_once('='));
-            fields.rfind(|(name, _)| names.contains(&name.to_ascii_lowercase().as_str()))
-        };
-        let is_bind = value(&["type"]).is_none_or(|(_, kind)| kind.eq_ignore_ascii_case("bind"));
-        if is_bind && value(&["from"]).is_none() {
-            paths.push(value(&["source", "src"]).map_or("/", |(_, path)| path).to_owned());
+        for taken in taken(instruction).into_iter().filter(|taken| taken.from.is_none()) {
+            paths.extend(taken.paths?);
         }
     }
-    Some(paths)
+    paths.sort_unstable();
+    paths.dedup();
+    // All of it is not a path of its own.
+    (!paths.iter().any(String::is_empty)).then_some(paths)
+}
+
+/// What an instruction takes from one place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The stage, image or named context; the main context if absent.
+    pub from: Option<String>,
+    /// The paths there, wildcards left in, relative and clean, empty for all of it; `None` where that is not plain to see.
+    pub paths: Option<Vec<String>>,
+    /// Whether something comes from an address besides.
+    pub remote: bool,
+}
+
+/// What `COPY`, `ADD` and the mounts of `RUN` take, and where from.
+pub fn taken(instruction: &Instruction) -> Vec<Taken> {
+    match instruction.keyword.as_str() {
+        "COPY" | "ADD" => {
+            let from = instruction.flags.iter().find_map(|flag| flag.strip_prefix("--from="));
+            let (paths, remote) = copied(&instruction.arguments);
+            vec![Taken { from: from.map(str::to_owned), paths: paths.as_deref().map(relative), remote }]
+        }
+        "RUN" => {
+            let mounts = instruction.flags.iter().filter_map(|flag| flag.strip_prefix("--mount="));
+            mounts.filter_map(mounted).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn relative(paths: &[String]) -> Vec<String> {
+    paths.iter().map(|path| clean(&format!("/{path}")).trim_start_matches('/').to_owned()).collect()
+}
+
+/// All words but the last, heredocs left out; and whether there are addresses.
+fn copied(arguments: &str) -> (Option<Vec<String>>, bool) {
+    const ADDRESSES: [&str; 5] = ["http://", "https://", "git://", "ssh://", "git@"];
+    let is_address = |word: &str| ADDRESSES.iter().any(|scheme| word.starts_with(scheme));
+    let plain = !arguments.contains(['\'', '"', '\\', '`', '[']);
+    let words: Option<Vec<String>> = match serde_json::from_str::<Vec<String>>(arguments) {
+        Ok(words) => Some(words),
+        Err(_) => plain.then(|| arguments.split_whitespace().map(str::to_owned).collect()),
+    };
+    let Some(mut words) = words else { return (None, ADDRESSES.iter().any(|scheme| arguments.contains(scheme))) };
+    words.pop();
+    let remote = words.iter().any(|word| is_address(word));
+    if words.iter().any(|word| word.contains(['$', '\\'])) {
+        return (None, remote);
+    }
+    (Some(words.into_iter().filter(|word| !word.starts_with("<<") && !is_address(word)).collect()), remote)
+}
+
+/// What a mount has its files from, if it has any.
+fn mounted(mount: &str) -> Option<Taken> {
+    let value = |names: &[&str]| {
+        let mut fields = mount.split(',').filter_map(|field| field.trim_matches('"').split_once('='));
+        fields.rfind(|(name, _)| names.contains(&name.to_ascii_lowercase().as_str())).map(|(_, value)| value)
+    };
+    let is_bind = value(&["type"]).is_none_or(|kind| kind.eq_ignore_ascii_case("bind"));
+    let from = value(&["from"]).filter(|from| !from.contains('$')).map(str::to_owned);
+    let hidden = mount.contains(['$', '"']);
+    // A mount of another kind has files only where it says from what.
+    if !hidden && !is_bind && from.is_none() {
+        return None;
+    }
+    let path = value(&["source", "src"]).unwrap_or("/").to_owned();
+    Some(Taken { from, paths: (!hidden).then(|| relative(&[path])), remote: false })
 }
 
 #[cfg(test)]

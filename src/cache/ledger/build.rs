@@ -59,11 +59,15 @@ pub struct StepFact {
     pub cached: bool,
     /// From which.
     pub source: CacheSource,
-    /// How long it took.
+    /// How long it took; of a cached step, to unpack its layer.
     pub seconds: f64,
+    /// How long it took when it last ran, in this build or an earlier one, if that is known.
+    #[serde(default, rename = "ranSeconds", skip_serializing_if = "Option::is_none")]
+    pub ran_seconds: Option<f64>,
 }
 
-/// One of the last builds.
+/// One of the last builds. A build that found everything as it was leaves none: to write it down would take longer than
+/// much of such a build (a ledger is written in 10 to 170 ms, by engine and store).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BuildRecord {
@@ -81,6 +85,18 @@ pub struct BuildRecord {
     pub kind: BuildKind,
     /// Bytes of the final image, if the engine said so.
     pub image_bytes: Option<u64>,
+    /// What the cache cost it and spared it, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_times: Option<CacheTimes>,
+}
+
+/// What a cache cost a build and what it spared it, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CacheTimes {
+    /// Time to import records, to unpack layers of cached steps, and to keep what was built.
+    pub costs: f64,
+    /// Time that the cached steps took when they last ran.
+    pub spares: f64,
 }
 
 /// Builds are compared with builds of their kind.

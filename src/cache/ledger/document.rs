@@ -204,7 +204,10 @@ impl Ledger {
 }
 
 impl Salt {
-    /// That of the ledger that will be succeeded, or a new one.
+    /// That of the ledger of the build before, or a new one.
+    ///
+    /// A branch's first build is compared with the base branch's, and takes its salt over: one reading of the inputs serves
+    /// both the comparison and the new ledger.
     pub fn keep(previous: Option<&Ledger>) -> Self {
         previous.map_or_else(|| Self(Uuid::new_v4().simple().to_string()), |previous| previous.salt.clone())
     }
@@ -256,7 +259,7 @@ pub(super) mod tests {
 
     use super::{Build, EncodeError, HISTORY, Ledger, MAX_DOCUMENT, MAX_WITH_EVIDENCE, Refusal, Salt};
     use crate::cache::ledger::{
-        BuildKind, BuildRecord, CachedImage, Identity, ImageId, LedgerKey, Role, Scope, StepFact, Subject,
+        BuildKind, BuildRecord, CacheTimes, CachedImage, Identity, ImageId, LedgerKey, Role, Scope, StepFact, Subject,
     };
     use crate::cache::records::Records;
     use crate::engine::LedgerContent;
@@ -295,6 +298,7 @@ pub(super) mod tests {
                 cached: true,
                 source: CacheSource::Builder,
                 seconds: 1.5,
+                ran_seconds: Some(20.5),
             }],
             evidence: json!({"files": 3}),
             salt,
@@ -306,6 +310,7 @@ pub(super) mod tests {
                 total: 2,
                 kind: BuildKind::Warm,
                 image_bytes: Some(7),
+                cache_times: Some(CacheTimes { costs: 0.5, spares: 20.5 }),
             },
         }
     }

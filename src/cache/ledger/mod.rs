@@ -11,7 +11,7 @@ mod label;
 mod names;
 mod scope;
 
-pub use build::{BuildKind, BuildRecord, CachedImage, ImageId, ImageIdError, Role, StepFact};
+pub use build::{BuildKind, BuildRecord, CacheTimes, CachedImage, ImageId, ImageIdError, Role, StepFact};
 pub use document::{Build, EncodeError, HISTORY, Ledger, MAX_DOCUMENT, Refusal, Salt};
 pub use identity::{Identity, Subject, identities};
 pub use label::{LedgerLabel, StageLabel};

@@ -17,6 +17,7 @@ use crate::cache::ledger::{CachedImage, ImageId, Role};
 use crate::cache::records::{Offer, Records, RecordsError};
 use crate::engine::{Engine, Parents};
 use crate::error::chain;
+use crate::outcome::advise::KEEPING;
 use crate::outcome::build::{ImageOutcome, ImageResult, Interval, OperationKind, OperationOutcome};
 use crate::plan::build::keep::{Capture, Keep, KeptStage, Method};
 use crate::plan::build::{BuildPlan, How, Local, PlannedBuild};
@@ -82,7 +83,7 @@ pub(super) async fn keep_all(plan: &BuildPlan, ended: Vec<Ended>, with: &Executi
         let kept = keep(index, build, with, &outcome, offer_served).await;
         if let Kept::Images { .. } = &kept {
             outcome.other.push(OperationOutcome {
-                name: "keep the image as a cache for the next build".to_owned(),
+                name: KEEPING.to_owned(),
                 kind: OperationKind::Other,
                 intervals: vec![Interval { start: begun, end: with.started.elapsed() }],
                 error: None,

@@ -3,11 +3,16 @@
 //! Within version 1, fields are only added; what reads it must ignore fields that it does not know. A field that is
 //! removed, renamed or given another meaning makes version 2. Times are seconds with three decimals, sizes bytes.
 
+mod advice;
+mod reason;
+
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
+pub use self::advice::{Advice, AdviceKind, Unused};
+pub use self::reason::Reason;
 use crate::outcome::build::{BuildOutcome, Failure, ImageOutcome, ImageResult, StepOutcome, StepStatus};
 use crate::report::plain;
 use crate::report::tally::Tally;
@@ -44,6 +49,9 @@ pub struct BuildResult {
     /// How many more images there were: they are left out where the result would pass [`LIMIT`].
     #[serde(skip_serializing_if = "is_zero")]
     pub images_omitted: usize,
+    /// What would make the next build faster, most first: at most three pieces of advice.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub advice: Vec<Advice>,
 }
 
 /// The engine that built.
@@ -79,6 +87,12 @@ pub struct Image {
     pub cache_source: &'static str,
     /// Bytes of context that travelled to the builder.
     pub context_bytes: u64,
+    /// Bytes of the image, if it was built.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
+    /// Bytes of the image that the build before made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_before_bytes: Option<u64>,
     /// The clear that this was the first build after.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fresh_after: Option<FreshAfter>,
@@ -175,6 +189,12 @@ pub struct Step {
     pub status: &'static str,
     /// Time spent on it.
     pub duration_seconds: f64,
+    /// Why it was not cached, if it ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// Set if it would have to be faster for the build to be faster.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub critical: bool,
 }
 
 impl BuildResult {
@@ -196,6 +216,7 @@ impl BuildResult {
             },
             images: outcome.images.iter().map(Image::of).collect(),
             images_omitted: 0,
+            advice: outcome.advice.iter().map(Advice::of).collect(),
         }
     }
 
@@ -223,6 +244,7 @@ impl BuildResult {
             images_omitted: self.images.len().saturating_sub(images),
             started_at: self.started_at.clone(),
             engine: self.engine.clone(),
+            advice: self.advice.clone(),
             ..*self
         };
         // Strings, numbers and lists of them: there is nothing in here that could not be written.
@@ -243,6 +265,8 @@ impl Image {
             steps_cached: tally.cached,
             cache_source: tally.source.as_str(),
             context_bytes: image.context_bytes,
+            size_bytes: image.size,
+            size_before_bytes: image.size_before,
             fresh_after: image.fresh_after.as_ref().map(|mark| FreshAfter {
                 cleared_at: mark.cleared_at.map(rfc3339),
                 run_url: mark.run_url.clone(),
@@ -322,6 +346,8 @@ impl Step {
                 StepStatus::NotRun => "not_run",
             },
             duration_seconds: seconds(step.duration()),
+            reason: step.reason.as_ref().map(Reason::of),
+            critical: step.critical,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! After the builds: ledgers are written, and what they replace is removed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use chrono::Utc;
@@ -8,29 +8,36 @@ use futures_util::future::join_all;
 use tokio::sync::Mutex;
 
 use super::Prepared;
-use crate::cache::evidence::{self, Evidence};
 use crate::cache::ledger::{
-    Build, BuildKind, BuildRecord, CachedImage, ImageId, Ledger, LedgerKey, LedgerLabel, Refusal, Role, Salt, StepFact,
+    Build, BuildKind, BuildRecord, CachedImage, ImageId, Ledger, LedgerKey, LedgerLabel, Refusal, Role, StepFact,
 };
 use crate::engine::Parents;
 use crate::error::chain;
 use crate::execute::build::{Built, Kept};
 use crate::inputs::BuildInputs;
+use crate::outcome::advise;
 use crate::outcome::build::{ImageOutcome, StepOutcome};
+use crate::outcome::known::Known;
 use crate::plan::build::PlannedBuild;
 use crate::plan::build::keep::Keep;
-use crate::project::dockerfile::Dockerfile;
 use crate::run::Run;
 
 /// Images that are remembered although nothing could remove them yet.
 const REMEMBERED: usize = 100;
 
 /// Keeps what every build left. What could not be kept is said, a line for each, and fails nothing.
-pub(super) async fn keep(run: &Run, inputs: &BuildInputs, prepared: &Prepared, built: &[Built]) -> Vec<String> {
+pub(super) async fn keep(
+    run: &Run,
+    inputs: &BuildInputs,
+    prepared: &Prepared,
+    built: &[Built],
+    known: &[Known<'_>],
+) -> Vec<String> {
     // One after the other: a ledger that is being replaced looks like one that a killed run left behind.
     let writing = Mutex::new(());
-    let each = prepared.plan.builds.iter().zip(built).enumerate().map(|(index, (build, built))| {
-        let keeper = Keeper { run, inputs, prepared, index, build, writing: &writing };
+    let builds = prepared.plan.builds.iter().zip(built).zip(known);
+    let each = builds.enumerate().map(|(index, ((build, built), known))| {
+        let keeper = Keeper { run, inputs, prepared, known, index, build, writing: &writing };
         async move {
             // A cancelled run leaves the ledgers as they were.
             run.cancellation.token().run_until_cancelled(keeper.keep(built)).await.unwrap_or_default()
@@ -43,6 +50,7 @@ struct Keeper<'a> {
     run: &'a Run,
     inputs: &'a BuildInputs,
     prepared: &'a Prepared,
+    known: &'a Known<'a>,
     index: usize,
     build: &'a PlannedBuild,
     writing: &'a Mutex<()>,
@@ -52,8 +60,8 @@ impl Keeper<'_> {
     async fn keep(&self, built: &Built) -> Vec<String> {
         let Some(keep) = &self.build.keep else { return Vec::new() };
         let begun = Instant::now();
-        let previous = self.prepared.previous.get(self.index).and_then(Option::as_ref);
-        let previous = previous.map(|previous| &previous.ledger);
+        // Another ref's is no predecessor, but the new ledger has its salt: what went into this build is known under that one.
+        let previous = self.known.previous.filter(|previous| previous.key == keep.key);
         let named = |problem: String| format!("{}: {problem}", self.build.target.name);
         let (images, mut notes) = match (&built.kept, previous) {
             // The ledger knows all of it; writing it again would cost more than such a build itself.
@@ -66,8 +74,6 @@ impl Keeper<'_> {
         if !images.iter().any(|image| image.role == Role::Final) {
             return notes;
         }
-        let salt = Salt::keep(previous);
-        let evidence = self.evidence(&salt).await;
         // Another run may have written the ledger meanwhile: what it names would be nobody's.
         let meanwhile = self.meanwhile(&keep.key).await;
         let (superseded, removable) = self.superseded(previous, meanwhile.as_ref(), &images, &keep.key).await;
@@ -76,9 +82,9 @@ impl Keeper<'_> {
             run_url: self.run.context.run_url.clone(),
             images,
             superseded,
-            steps: built.outcome.steps.iter().map(fact).collect(),
-            evidence,
-            salt,
+            steps: built.outcome.steps.iter().map(|step| fact(step, self.steps_before())).collect(),
+            evidence: serde_json::to_value(&self.known.now).unwrap_or_default(),
+            salt: self.known.salt.clone(),
             record: self.record(&built.outcome),
         };
         if let Err(problem) = self.write(&Ledger::successor(previous, keep.key.clone(), build)).await {
@@ -103,6 +109,7 @@ impl Keeper<'_> {
         let document = ledger.encode().map_err(|error| chain(&error))?;
         let label = ledger.label().encode().map_err(|error| chain(&error))?;
         let predecessor = self.prepared.previous.get(self.index).and_then(Option::as_ref);
+        let predecessor = predecessor.filter(|previous| previous.ledger.key == ledger.key);
         let predecessor = predecessor.map(|previous| previous.image_id.as_str());
         let _alone = self.writing.lock().await;
         let write = || self.prepared.engine.write_ledger(&name, &label, &document, ledger.written_at, predecessor);
@@ -172,6 +179,10 @@ impl Keeper<'_> {
         }
     }
 
+    fn steps_before(&self) -> &[StepFact] {
+        self.known.previous.map(|ledger| ledger.steps.as_slice()).unwrap_or_default()
+    }
+
     fn record(&self, outcome: &ImageOutcome) -> BuildRecord {
         let cached = outcome.steps.iter().filter(|step| step.cached).count();
         let count = |steps: usize| u32::try_from(steps).unwrap_or(u32::MAX);
@@ -182,34 +193,9 @@ impl Keeper<'_> {
             cached: count(cached),
             total: count(outcome.steps.len()),
             kind: if cached > 0 { BuildKind::Warm } else { BuildKind::Cold },
-            image_bytes: None,
+            image_bytes: outcome.size,
+            cache_times: advise::times(outcome, self.steps_before()),
         }
-    }
-
-    /// What went into the build, for the next one to say what changed.
-    async fn evidence(&self, salt: &Salt) -> serde_json::Value {
-        let Ok(salt) = salt.as_str().parse::<evidence::Salt>() else { return serde_json::Value::Null };
-        let target = &self.build.target;
-        let dockerfile = self.prepared.project.dockerfiles.get(self.index).and_then(Option::as_ref);
-        let mut evidence = Evidence::new(&salt, target, dockerfile.map(|parsed| (parsed, parsed.text())));
-        let contexts = evidence::contexts(&salt, target, dockerfile, self.run.cancellation.token());
-        let (contexts, bases) = tokio::join!(contexts, self.bases(dockerfile));
-        evidence.contexts = contexts.unwrap_or_default();
-        evidence.bases = bases;
-        serde_json::to_value(evidence).unwrap_or_default()
-    }
-
-    /// The images that the build stands on, by the engine's ids.
-    async fn bases(&self, dockerfile: Option<&Dockerfile>) -> BTreeMap<String, String> {
-        let target = &self.build.target;
-        let references = dockerfile
-            .map(|dockerfile| evidence::bases(dockerfile, target.stage.as_deref(), &target.build_args))
-            .unwrap_or_default();
-        let looked_up = references.into_iter().map(|(written, expanded)| async move {
-            let details = self.prepared.engine.inspect_image(&expanded).await.ok().flatten();
-            details.map(|details| (written, details.id))
-        });
-        join_all(looked_up).await.into_iter().flatten().collect()
     }
 }
 
@@ -224,7 +210,7 @@ fn with_carried_over(images: &[CachedImage], keep: &Keep, previous: Option<&Ledg
     images.iter().chain(carried).cloned().collect()
 }
 
-fn fact(step: &StepOutcome) -> StepFact {
+fn fact(step: &StepOutcome, before: &[StepFact]) -> StepFact {
     StepFact {
         stage: step.stage.clone(),
         position: step.position,
@@ -232,5 +218,6 @@ fn fact(step: &StepOutcome) -> StepFact {
         cached: step.cached,
         source: step.source,
         seconds: step.duration().as_secs_f64(),
+        ran_seconds: advise::ran_seconds(step, before),
     }
 }

@@ -91,7 +91,7 @@ fn read(engine: &Engine, image: &str, path: &str) -> String {
 }
 
 /// Every record that nobody uses right now: after it, only images can be a cache. Says whether none is left.
-fn prune(engine: &Engine) -> bool {
+pub(crate) fn prune(engine: &Engine) -> bool {
     // A build that has just ended may still hold records, which a prune leaves; after one that was cut short an engine
     // may hold some until it is started again.
     for _ in 0..10 {

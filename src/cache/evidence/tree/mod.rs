@@ -73,6 +73,11 @@ impl ContextFiles {
         self.listed && !self.nodes.iter().any(|node| matches!(node.kind, Kind::Unread | Kind::Withheld))
     }
 
+    /// Whether there are symbolic links: what a path leads to may lie under another one.
+    pub fn has_links(&self) -> bool {
+        self.nodes.iter().any(|node| node.kind == Kind::Link)
+    }
+
     /// Entries, directories included.
     pub fn entries(&self) -> usize {
         self.nodes.len()

@@ -1,0 +1,131 @@
+//! After the builds: what is known of each besides what the builder told, and what follows from it.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use futures_util::future::join_all;
+
+use super::Prepared;
+use crate::cache::evidence::{self, Evidence};
+use crate::cache::ledger::{Role, Salt};
+use crate::engine::ImageStore;
+use crate::execute::build::{Built, Kept};
+use crate::outcome::build::{ImageOutcome, ImageResult};
+use crate::outcome::known::Known;
+use crate::outcome::why;
+use crate::plan::build::{How, PlannedBuild};
+use crate::project::dockerfile::Dockerfile;
+use crate::project::target::NamedContext;
+use crate::run::Run;
+
+/// What is known of every build, in the order of the plan. It gives the outcomes reasons, sizes and history.
+pub(super) async fn known<'a>(run: &'a Run, prepared: &'a Prepared, built: &mut [Built]) -> Vec<Known<'a>> {
+    let begun = Instant::now();
+    let builds = prepared.plan.builds.iter().zip(built).enumerate();
+    let each = builds.map(|(index, (build, built))| {
+        let looking = Looking { run, prepared, index, build };
+        async move {
+            let known = looking.known(built).await;
+            looking.complete(&mut built.outcome, &known).await;
+            known
+        }
+    });
+    let known = join_all(each).await;
+    tracing::debug!("what went into the builds: found out in {} ms", begun.elapsed().as_millis());
+    known
+}
+
+struct Looking<'a> {
+    run: &'a Run,
+    prepared: &'a Prepared,
+    index: usize,
+    build: &'a PlannedBuild,
+}
+
+impl<'a> Looking<'a> {
+    async fn known(&self, built: &Built) -> Known<'a> {
+        let previous = self.prepared.previous.get(self.index).and_then(Option::as_ref);
+        let ledger = previous.map(|previous| &previous.ledger);
+        let salt = Salt::keep(ledger);
+        let ran = built.outcome.steps.iter().any(|step| !step.cached);
+        let written = matches!(built.kept, Kept::Images { .. });
+        let now = if written || (ran && ledger.is_some()) { self.evidence(&salt, &built.outcome).await } else { None };
+        Known {
+            target: &self.build.target,
+            dockerfile: self.dockerfile(),
+            previous: ledger,
+            present: previous.map(|previous| &previous.present),
+            before: ledger.and_then(|ledger| serde_json::from_value(ledger.evidence.clone()).ok()),
+            now,
+            salt,
+            remembered: self.build.keep.is_some(),
+            merges: self.prepared.engine.info().store == ImageStore::Containerd,
+        }
+    }
+
+    fn dockerfile(&self) -> Option<&'a Dockerfile> {
+        self.prepared.project.dockerfiles.get(self.index).and_then(Option::as_ref)
+    }
+
+    /// Gives the outcome what follows from it: why steps ran, and what the engine and the ledger say of the image.
+    async fn complete(&self, outcome: &mut ImageOutcome, known: &Known<'_>) {
+        let reasons = match self.build.how {
+            How::BuildKit { .. } => why::reasons(outcome, known),
+            How::Classic => why::classic_reasons(outcome, known.target),
+        };
+        for (step, reason) in outcome.steps.iter_mut().zip(reasons) {
+            step.reason = reason;
+        }
+        let last = known.previous.and_then(|ledger| ledger.history.last());
+        outcome.size_before = last.and_then(|build| build.image_bytes);
+        outcome.history = known.previous.map(|ledger| ledger.history.clone()).unwrap_or_default();
+        let ImageResult::Built { image_id, .. } = &outcome.result else { return };
+        let before = known.previous.and_then(|ledger| ledger.images.iter().find(|image| image.role == Role::Final));
+        // The same image has the same size.
+        outcome.size = match outcome.size_before.filter(|_| before.is_some_and(|image| image.id.as_str() == image_id)) {
+            Some(size) => Some(size),
+            None => self.prepared.engine.inspect_image(image_id).await.ok().flatten().map(|details| details.size),
+        };
+    }
+
+    /// What went into the build; `None` if the run was cancelled.
+    async fn evidence(&self, salt: &Salt, outcome: &ImageOutcome) -> Option<Evidence> {
+        let salt = salt.as_str().parse::<evidence::Salt>().ok()?;
+        let target = &self.build.target;
+        let dockerfile = self.dockerfile();
+        let evidence = Evidence::new(&salt, target, dockerfile.map(|parsed| (parsed, parsed.text())));
+        let contexts = evidence::contexts(&salt, target, dockerfile, self.run.cancellation.token());
+        let (contexts, bases) = tokio::join!(contexts, self.bases(dockerfile));
+        let names = outcome.other.iter().map(|operation| operation.name.as_str());
+        let pinned = dockerfile.map(|dockerfile| evidence::pinned(dockerfile, names)).unwrap_or_default();
+        Some(Evidence { contexts: contexts?, bases, pinned, ..evidence })
+    }
+
+    /// The images that the build stands on, by the engine's ids.
+    async fn bases(&self, dockerfile: Option<&Dockerfile>) -> BTreeMap<String, String> {
+        let target = &self.build.target;
+        let references = dockerfile
+            .map(|dockerfile| evidence::bases(dockerfile, target.stage.as_deref(), &target.build_args))
+            .unwrap_or_default();
+        let looked_up = references.into_iter().map(|(written, expanded)| async move {
+            let image = self.image(&expanded)?;
+            let details = self.prepared.engine.inspect_image(&image).await.ok().flatten();
+            details.map(|details| (written, details.id))
+        });
+        join_all(looked_up).await.into_iter().flatten().collect()
+    }
+
+    /// The image that a name in the Dockerfile stands for: a named context takes its place.
+    fn image(&self, name: &str) -> Option<String> {
+        match self.build.target.named_contexts.get(name) {
+            None => Some(name.to_owned()),
+            Some(NamedContext::Local(_)) => None,
+            Some(NamedContext::Remote(address)) => address.strip_prefix("docker-image://").map(str::to_owned),
+            Some(NamedContext::Target(other)) => {
+                let builds = &self.prepared.plan.builds;
+                let build = builds.iter().find(|build| build.target.name == *other)?;
+                build.target.tags.first().map(ToString::to_string)
+            }
+        }
+    }
+}
