@@ -2,6 +2,7 @@
 //!
 //! A pure function of what is asked and what exists. When in doubt an image stays.
 
+pub mod builders;
 mod label;
 mod print;
 mod protection;
