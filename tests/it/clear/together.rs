@@ -27,7 +27,7 @@ on_every_engine!(clears_at_once_do_not_disturb_each_other, |engine| {
 
 on_every_engine!(a_clear_beside_a_build_breaks_nothing, |engine| {
     let images = Images::since_now(engine);
-    let build = LongBuild::start_for(engine, 6);
+    let build = LongBuild::start_for(engine, 4);
     let tag = build.tag.clone();
     let clear = || Action::new(engine, &std::env::temp_dir()).input("mode", "clear").input("tags", &tag);
     let beside = clear().run().expect_code(4);
