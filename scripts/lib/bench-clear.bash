@@ -1,6 +1,6 @@
 # The case of scripts/bench that says how long a clear takes.
 # shellcheck shell=bash
-# shellcheck disable=SC2154  # variables shared with scripts/bench
+# shellcheck disable=SC2153,SC2154  # variables shared with scripts/bench
 
 # So many images, in so many repositories, of so many steps each.
 CLEAR_IMAGES=500
