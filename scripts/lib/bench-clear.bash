@@ -55,7 +55,7 @@ targets() {
     local number separator=
     echo '{"target": {'
     for ((number = $2; number < $3; number++)); do
-        printf '%s"t%s": {"context": ".", "args": {"NAME": "%s-%s"}, "tags": ["bench-clear-%s:%s"]}\n' "$separator" \
+        printf '%s"t%s": {"context": ".", "args": {"NAME": "%s-%s"}, "tags": ["bench-clear-%s:%s"], "output": ["type=docker"]}\n' "$separator" \
             "$number" "$1" "$number" $((number % CLEAR_REPOSITORIES)) "$number"
         separator=,
     done
