@@ -7,6 +7,7 @@ use bollard::models::{ImageInspect, ImageSummary};
 use bollard::query_parameters::{ListImagesOptions, RemoveImageOptions, TagImageOptions};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::info::ApiVersion;
 use super::{Engine, EngineError};
@@ -106,21 +107,26 @@ impl Engine {
     /// # Errors
     /// [`EngineError`].
     pub async fn image_usage(&self) -> Result<ImageUsage, EngineError> {
-        let target = if self.info.negotiated() >= DF_TYPES_API { "/system/df?type=image" } else { "/system/df" };
-        let mut attempts = DF_ATTEMPTS;
-        let usage: RawUsage = loop {
-            match self.transport.get("measure the images", target, DF_TIMEOUT).await {
-                Err(error) if error.is_not_found() && attempts > 1 => {
-                    attempts -= 1;
-                    tokio::time::sleep(DF_PAUSE).await;
-                }
-                answer => break answer?,
-            }
-        };
+        let usage: RawUsage = self.disk_usage("measure the images", "image").await?;
         Ok(ImageUsage {
             images: usage.images.unwrap_or_default().into_iter().map(Image::from).collect(),
             layers_size: usage.layers_size.map_or(0, bytes),
         })
+    }
+
+    /// `GET /system/df`, of one type of objects where the engine can leave the others out.
+    pub(super) async fn disk_usage<T: DeserializeOwned>(&self, action: &str, kind: &str) -> Result<T, EngineError> {
+        let types = self.info.negotiated() >= DF_TYPES_API;
+        let target = if types { format!("/system/df?type={kind}") } else { "/system/df".to_owned() };
+        let (begun, mut attempts) = (tokio::time::Instant::now(), DF_ATTEMPTS);
+        loop {
+            match self.transport.get(action, &target, DF_TIMEOUT).await {
+                Err(error) if error.is_not_found() && attempts > 1 => attempts -= 1,
+                Err(error) if is_measuring(&error) && begun.elapsed() < DF_TIMEOUT => {}
+                answer => return answer,
+            }
+            tokio::time::sleep(DF_PAUSE).await;
+        }
     }
 
     /// Looks at one image, by name or id; `None` if there is no such image.
@@ -166,6 +172,12 @@ impl Engine {
     }
 }
 
+/// Docker 20.10 measures for one client at a time, and refuses the others: `a disk usage operation is already running`
+/// (moby `daemon/disk_usage.go`).
+fn is_measuring(error: &EngineError) -> bool {
+    matches!(error, EngineError::Refused { message, .. } if message.contains("disk usage operation is already running"))
+}
+
 /// The parts of `GET /system/df` that matter here, in the shape that every API up to 1.51 has.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -205,7 +217,7 @@ impl From<ImageInspect> for ImageDetails {
 }
 
 /// The engine writes -1 for what it does not know.
-fn bytes(size: i64) -> u64 {
+pub(super) fn bytes(size: i64) -> u64 {
     u64::try_from(size).unwrap_or(0)
 }
 

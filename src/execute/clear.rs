@@ -1,9 +1,12 @@
 //! Carries out the plan of a clear and surveys again: the second survey is the proof.
 
-use std::collections::BTreeSet;
+pub mod builders;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::time::{Duration, Instant};
 
+use futures_util::{Stream, StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
 use crate::buildkit::usage::{Pruned, Record};
@@ -25,6 +28,8 @@ const RELEASE_PAUSE: Duration = Duration::from_millis(250);
 /// Marks are tiny images, but many; after a signal there is little time.
 const ANY_TIME: Duration = Duration::from_secs(120);
 const HURRY: Duration = Duration::from_secs(3);
+/// So many images are removed at once: an engine collects the garbage of several in one go.
+const AT_ONCE: usize = 8;
 const CANCELLED: &str = "cancelled before it was done";
 
 /// Why the builder could not do what it was asked for.
@@ -59,13 +64,14 @@ pub struct Clear<'a, S, P> {
 }
 
 /// The outcome of a dry run: the plan, with nothing done.
-pub fn dry_run(engine: &Engine, plan: &ClearPlan, started: Instant) -> ClearOutcome {
+pub fn dry_run(engine: &Engine, request: &ClearRequest, plan: &ClearPlan, started: Instant) -> ClearOutcome {
     let images = plan.images.iter().map(|image| image_item(image, Fate::WouldRemove));
     let builder = plan.builder.iter().flat_map(|builder| {
         let would_remove = (builder.remove.count > 0).then(|| builder_item(builder.remove, Fate::WouldRemove));
         would_remove.into_iter().chain(in_use_item(builder.in_use))
     });
     ClearOutcome {
+        scope: request.scope,
         dry_run: true,
         items: images.chain(builder).collect(),
         freed_bytes: 0,
@@ -88,17 +94,7 @@ where
     ///
     /// Items are independent: one that fails does not keep the others. `on_item` hears of each as it is done.
     pub async fn apply(self, cancel: &CancellationToken, mut on_item: impl FnMut(&ItemOutcome)) -> ClearOutcome {
-        let mut items = Vec::new();
-        for image in &self.plan.images {
-            if cancel.is_cancelled() {
-                break;
-            }
-            let removal = cancel.run_until_cancelled(self.remove_image(image)).await;
-            let fate = removal.unwrap_or_else(|| Fate::Failed { why: CANCELLED.to_owned() });
-            let item = image_item(image, fate);
-            on_item(&item);
-            items.push(item);
-        }
+        let mut items = self.remove_images(cancel, &mut on_item).await;
         if let (Some(planned), Some(cache)) = (self.plan.builder, &self.builder) {
             let cleared = cancel.run_until_cancelled(clear_builder(planned, cache)).await;
             let cleared = cleared
@@ -118,6 +114,7 @@ where
         let marks = tokio::time::timeout(time, self.leave_marks(&repositories, proof.builder_cleared)).await;
         proof.warnings.extend(marks.unwrap_or_else(|_| vec!["the engine took too long to keep the marks".to_owned()]));
         ClearOutcome {
+            scope: self.request.scope,
             dry_run: false,
             items,
             freed_bytes: proof.freed_bytes,
@@ -127,6 +124,42 @@ where
             warnings: proof.warnings,
             cancelled,
         }
+    }
+
+    /// Removes images, several at once: kind after kind, and the names of one image one after another, because an engine
+    /// that loses two at once may think twice that another is left.
+    async fn remove_images(
+        &self,
+        cancel: &CancellationToken,
+        on_item: &mut impl FnMut(&ItemOutcome),
+    ) -> Vec<ItemOutcome> {
+        let mut items = Vec::with_capacity(self.plan.images.len());
+        let numbered: Vec<(usize, &PlannedImage)> = self.plan.images.iter().enumerate().collect();
+        for kind in numbered.chunk_by(|(_, a), (_, b)| a.turn() == b.turn()) {
+            let mut images: BTreeMap<&str, Vec<(usize, &PlannedImage)>> = BTreeMap::new();
+            kind.iter().for_each(|(number, image)| images.entry(&image.id).or_default().push((*number, *image)));
+            let removals = images.into_values().map(|names| Box::pin(self.remove_names(names, cancel)));
+            let mut removals = stream::iter(removals).flatten_unordered(AT_ONCE);
+            while let Some((number, item)) = removals.next().await {
+                on_item(&item);
+                items.push((number, item));
+            }
+        }
+        items.sort_by_key(|(number, _)| *number);
+        items.into_iter().map(|(_, item)| item).collect()
+    }
+
+    fn remove_names<'b>(
+        &'b self,
+        names: Vec<(usize, &'b PlannedImage)>,
+        cancel: &'b CancellationToken,
+    ) -> impl Stream<Item = (usize, ItemOutcome)> + 'b {
+        stream::unfold(names.into_iter(), async move |mut names| {
+            let (number, image) = names.next().filter(|_| !cancel.is_cancelled())?;
+            let removal = cancel.run_until_cancelled(self.remove_image(image)).await;
+            let fate = removal.unwrap_or_else(|| Fate::Failed { why: CANCELLED.to_owned() });
+            Some(((number, image_item(image, fate)), names))
+        })
     }
 
     async fn remove_image(&self, image: &PlannedImage) -> Fate {
@@ -196,17 +229,20 @@ struct Proof {
     warnings: Vec<String>,
 }
 
-/// Repositories of which an image, a stage image or a ledger is gone. The items of images are in the order of the plan.
+/// Repositories of which an image, a stage image or a ledger is gone.
 fn removed(images: &[PlannedImage], items: &[ItemOutcome]) -> BTreeSet<String> {
-    let gone = images.iter().zip(items).filter(|(_, item)| item.fate == Fate::Removed);
-    gone.filter_map(|(image, _)| match &image.cache {
-        Some(cache) => cache.repository.clone(),
-        None => image.name.parse::<ImageReference>().ok().map(|name| name.repository()),
-    })
-    .collect()
+    let gone = items.iter().filter(|item| item.fate == Fate::Removed);
+    let gone: BTreeSet<(Option<&str>, &str)> = gone.map(|item| (item.id.as_deref(), item.name.as_str())).collect();
+    let images = images.iter().filter(|image| gone.contains(&(Some(image.id.as_str()), image.name.as_str())));
+    images
+        .filter_map(|image| match &image.cache {
+            Some(cache) => cache.repository.clone(),
+            None => image.name.parse::<ImageReference>().ok().map(|name| name.repository()),
+        })
+        .collect()
 }
 
-/// Prunes until nothing is left, or nothing more goes.
+/// Removes the records of the engine's builder.
 async fn clear_builder<S, SF, P, PF>(planned: PlannedBuilder, cache: &BuilderCache<S, P>) -> Vec<ItemOutcome>
 where
     S: Fn() -> SF,
@@ -214,14 +250,35 @@ where
     P: Fn() -> PF,
     PF: Future<Output = Result<Pruned, BuilderError>>,
 {
-    let mut removed = RecordSum::default();
-    let mut left = planned;
-    let mut failure = None;
+    let Pruning { removed, left, failure } = prune(planned, cache).await;
+    let removed = (removed.count > 0).then(|| builder_item(removed, Fate::Removed));
+    let why = failure.unwrap_or_else(|| "the builder did not remove them".to_owned());
+    let failed = (left.remove.count > 0).then(|| builder_item(left.remove, Fate::Failed { why }));
+    removed.into_iter().chain(failed).chain(in_use_item(left.in_use)).collect()
+}
+
+/// What pruning a builder came to.
+struct Pruning {
+    removed: RecordSum,
+    left: PlannedBuilder,
+    /// Why it ended early.
+    failure: Option<String>,
+}
+
+/// Prunes until nothing is left, or nothing more goes.
+async fn prune<S, SF, P, PF>(planned: PlannedBuilder, cache: &BuilderCache<S, P>) -> Pruning
+where
+    S: Fn() -> SF,
+    SF: Future<Output = Result<Vec<Record>, BuilderError>>,
+    P: Fn() -> PF,
+    PF: Future<Output = Result<Pruned, BuilderError>>,
+{
+    let mut pruning = Pruning { removed: RecordSum::default(), left: planned, failure: None };
     let begun = tokio::time::Instant::now();
     for _ in 0..PRUNE_ROUNDS {
-        if left.remove.count == 0 {
+        if pruning.left.remove.count == 0 {
             // A build that has just ended lets its records go a moment later.
-            if left.in_use.count == 0 || begun.elapsed() > RELEASE {
+            if pruning.left.in_use.count == 0 || begun.elapsed() > RELEASE {
                 break;
             }
             tokio::time::sleep(RELEASE_PAUSE).await;
@@ -232,23 +289,21 @@ where
         };
         match round.await {
             Ok((pruned, now)) => {
+                let removed = &mut pruning.removed;
                 removed.count = removed.count.saturating_add(pruned.records);
                 removed.bytes = removed.bytes.saturating_add(pruned.bytes);
-                left = now;
-                if pruned.records == 0 && left.remove.count > 0 {
+                pruning.left = now;
+                if pruned.records == 0 && pruning.left.remove.count > 0 {
                     break;
                 }
             }
             Err(error) => {
-                failure = Some(chain(error.as_ref()));
+                pruning.failure = Some(chain(error.as_ref()));
                 break;
             }
         }
     }
-    let removed = (removed.count > 0).then(|| builder_item(removed, Fate::Removed));
-    let why = failure.unwrap_or_else(|| "the builder did not remove them".to_owned());
-    let failed = (left.remove.count > 0).then(|| builder_item(left.remove, Fate::Failed { why }));
-    removed.into_iter().chain(failed).chain(in_use_item(left.in_use)).collect()
+    pruning
 }
 
 fn image_item(image: &PlannedImage, fate: Fate) -> ItemOutcome {

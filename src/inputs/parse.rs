@@ -10,11 +10,10 @@ use crate::inputs::docker_config::{self, DockerConfigError, RegistryCredential};
 use crate::inputs::error::{InputError, Problem, Shown, words};
 use crate::inputs::raw::{Origin, RawInputs};
 use crate::inputs::reader::Reader;
-use crate::inputs::source::{self, ClearSource};
+use crate::inputs::source;
 use crate::inputs::table::{self, Modes};
 use crate::inputs::{
-    BuildInputs, BuilderChoice, ClearInputs, ClearScope, Common, Compression, Inputs, Report, entries, secrets, size,
-    slower,
+    BuildInputs, BuilderChoice, Common, Compression, Inputs, Report, clear, entries, secrets, size, slower,
 };
 use crate::outcome::baseline::SlowerThan;
 use crate::project::target::NoCache;
@@ -32,7 +31,7 @@ pub fn parse(raw: &RawInputs) -> Result<(Inputs, Vec<String>), Vec<InputError>> 
     let mode = reader.choice(&table::MODE, &[("build", Modes::Build), ("clear", Modes::Clear)]).unwrap_or(Modes::Build);
     check_declarations(&mut reader, mode);
     let inputs = match mode {
-        Modes::Clear => Inputs::Clear(Box::new(clear(&mut reader))),
+        Modes::Clear => Inputs::Clear(Box::new(clear::read(&mut reader))),
         Modes::Build | Modes::Both => Inputs::Build(Box::new(build(&mut reader))),
     };
     if reader.errors.is_empty() { Ok((inputs, reader.warnings)) } else { Err(reader.errors) }
@@ -53,7 +52,7 @@ fn check_declarations(reader: &mut Reader<'_>, mode: Modes) {
     }
 }
 
-fn common(reader: &mut Reader<'_>) -> Common {
+pub(super) fn common(reader: &mut Reader<'_>) -> Common {
     Common {
         builder: builder(reader),
         report: report(reader),
@@ -86,6 +85,7 @@ fn build(reader: &mut Reader<'_>) -> BuildInputs {
         cache_max_age: cache_max_age(reader),
         cache_stages: reader.boolean(&table::CACHE_STAGES),
         remove_superseded: reader.boolean(&table::REMOVE_SUPERSEDED),
+        fail_if_stale: reader.boolean(&table::FAIL_IF_STALE),
         compression: compression(reader),
         commit_arg: commit_arg(reader),
         commit: reader.text(&table::COMMIT).map(str::to_owned),
@@ -93,26 +93,6 @@ fn build(reader: &mut Reader<'_>) -> BuildInputs {
         registry_auth: registry_auth(reader),
         common,
     }
-}
-
-fn clear(reader: &mut Reader<'_>) -> ClearInputs {
-    let common = common(reader);
-    let inputs = ClearInputs {
-        source: source::clear(reader),
-        images: reader.each(&table::IMAGES, entries::pattern),
-        scope: scope(reader),
-        keep: reader.each(&table::KEEP, entries::pattern),
-        dry_run: reader.boolean(&table::DRY_RUN),
-        common,
-    };
-    // A pattern that is wrong was meant to name something.
-    let names_none = inputs.images.is_empty() && !reader.has_failed(&table::IMAGES);
-    // In a job the ledgers of its repository say which images are meant; a machine has no such bounds.
-    let has_repository = reader.raw.environment().non_empty("GITHUB_REPOSITORY").is_some();
-    if inputs.scope.images && names_none && inputs.source == ClearSource::Unknown && !has_repository {
-        reader.fail(&table::SCOPE, Problem::NothingToClear);
-    }
-    inputs
 }
 
 fn builder(reader: &mut Reader<'_>) -> BuilderChoice {
@@ -154,23 +134,6 @@ fn fail_if_slower(reader: &mut Reader<'_>) -> Option<SlowerThan> {
         reader.fail(&table::FAIL_IF_SLOWER, Problem::Malformed { what: "a percentage and a time", form });
     }
     limit
-}
-
-fn scope(reader: &mut Reader<'_>) -> ClearScope {
-    let entries = reader.list(&table::SCOPE);
-    for (number, entry) in (1..).zip(&entries) {
-        let problem = match entry.as_str() {
-            "images" | "builder" => continue,
-            "builders" | "registry" | "packages" | "actions-cache" => Problem::Refused {
-                why: "this release clears images and the builder cache of the engine",
-                way_out: "leave it out; `images` and `builder` work",
-            },
-            _ => Problem::NotOneOf { allowed: words(["images", "builder"]) },
-        };
-        reader.fail_entry(&table::SCOPE, number, entry, problem);
-    }
-    let has = |name: &str| entries.iter().any(|entry| entry == name);
-    ClearScope { images: has("images"), builder: has("builder") }
 }
 
 /// BuildKit has three networks (docker/buildx `build/opt.go`); the classic builder takes any of the engine's.
@@ -235,7 +198,7 @@ fn commit_arg(reader: &mut Reader<'_>) -> String {
 }
 
 /// A text that begins with `{` is a `config.json`; one word is a path to one; the rest are lines.
-fn registry_auth(reader: &mut Reader<'_>) -> Vec<RegistryCredential> {
+pub(super) fn registry_auth(reader: &mut Reader<'_>) -> Vec<RegistryCredential> {
     let Some(text) = reader.text(&table::REGISTRY_AUTH) else { return Vec::new() };
     let credentials = if text.starts_with('{') {
         docker_config::json(text)

@@ -183,11 +183,11 @@ declare! {
     BUILDER = Input::new("builder", Text, Both,
         "`buildkit` or `classic`; `auto` takes BuildKit where the engine has it. An address is not taken in this release.")
         .default("auto");
-    REGISTRY_AUTH = Input::new("registry-auth", Secret, Build,
+    REGISTRY_AUTH = Input::new("registry-auth", Secret, Both,
         "Registry credentials: `host user password` lines, or a `config.json` (path or text). A container action does not see `docker login`.");
     IMAGES = Input::new("images", List, Clear,
-        "For `mode: clear`: patterns of the images to remove; the images of the Compose files or `tags` if unset.");
-    SCOPE = Input::new("scope", List, Clear, "For `mode: clear`: which caches, any of `images`, `builder`.")
+        "For `mode: clear`: patterns of the images to remove; the project's own if unset. Also `registry=…`, `package=…`, `actions-cache=…`.");
+    SCOPE = Input::new("scope", List, Clear, "For `mode: clear`: which caches, any of `images`, `builder`, `builders`.")
         .default("images, builder");
     KEEP = Input::new("keep", List, Clear,
         "For `mode: clear`: patterns of images that are never removed, besides those in use.");
@@ -200,10 +200,8 @@ declare! {
     FAIL_IF_SLOWER = Input::new("fail-if-slower", Text, Build,
         "Fail (exit status 5) if slower than the baseline by more than both limits, as `25% and 30s`; never if unset.");
     FAIL_IF_STALE = Input::new("fail-if-stale", Boolean, Build,
-        "Fail if the build after a clear takes any step from a cache. Not in this release.")
-        .default("false")
-        .refused_unless(FALSE, "this gate does not work in this release",
-            "leave it unset; compare the output `steps-cached` with 0 in a later step");
+        "Fail if the first build after a clear takes any step from a cache.")
+        .default("false");
     OUTPUTS = Input::new("outputs", Lines, Build, "Not supported: the image always goes into the engine.")
         .refused("the image always goes into the engine, and nowhere else",
             "leave it unset; `docker save` or `docker cp` in a later step exports it");

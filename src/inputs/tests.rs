@@ -9,7 +9,7 @@ use saphyr::{LoadableYamlNode, Yaml};
 
 use super::{
     BuildInputs, BuilderChoice, ClearInputs, ClearScope, ClearSource, Compression, Inputs, Output, RawInputs,
-    RegistryCredential, Report, Source, parse, table,
+    RegistryCredential, RemoteSelector, Report, Source, parse, table,
 };
 use crate::image::pattern::Pattern;
 use crate::project::target::{
@@ -175,7 +175,8 @@ fn reads_how_to_build() {
     ]);
     assert_eq!(inputs.cache_key.as_deref(), Some("web"));
     assert_eq!(inputs.cache_max_age, TimeDelta::try_days(7));
-    assert!(!inputs.cache_stages && !inputs.remove_superseded);
+    assert!(!inputs.cache_stages && !inputs.remove_superseded && !inputs.fail_if_stale);
+    assert!(build(&[("fail-if-stale", "true")]).fail_if_stale);
     assert_eq!(
         inputs.build_args,
         pairs(&[
@@ -297,7 +298,10 @@ fn reads_a_clear() {
     let texts = |patterns: &[Pattern]| patterns.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(texts(&inputs.images), ["app", "web:*", "ghcr.io/o/*"]);
     assert_eq!(texts(&inputs.keep), ["app:stable"]);
-    assert_eq!((inputs.dry_run, inputs.scope), (true, ClearScope { images: true, builder: true }));
+    assert_eq!(
+        (inputs.dry_run, inputs.scope),
+        (true, ClearScope { images: true, builder: true, ..ClearScope::default() })
+    );
     assert_eq!(inputs.source, ClearSource::Unknown);
     // In a job nothing has to say which images are meant: its repository's ledgers do.
     let job = [("GITHUB_WORKSPACE", "/w"), ("GITHUB_REPOSITORY", "org/repo")];
@@ -308,10 +312,32 @@ fn reads_a_clear() {
         other => panic!("{other:?}"),
     }
     assert_eq!(clear(&[("tags", "app")]).source, ClearSource::Tags(vec!["app:latest".parse().unwrap()]));
-    assert_eq!(clear(&[("scope", "builder")]).scope, ClearScope { images: false, builder: true });
+    assert_eq!(clear(&[("scope", "builder")]).scope, ClearScope { builder: true, ..ClearScope::default() });
     assert_eq!(
         clear(&[("compose-file", "c.yaml")]).source,
         ClearSource::Compose { files: vec![PathBuf::from("/w/c.yaml")], services: Vec::new() }
+    );
+}
+
+#[test]
+fn reads_selectors_of_what_is_elsewhere() {
+    let text = "app, registry=ghcr.io/o/app:*-cache,package=o/app:pr-*;untagged;older-than=30d\nactions-cache=a-*;ref=refs/pull/1/merge";
+    let inputs = clear(&[("images", text), ("scope", "images, builders")]);
+    assert_eq!(inputs.images.iter().map(ToString::to_string).collect::<Vec<_>>(), ["app"]);
+    assert_eq!(
+        inputs.remote,
+        [
+            RemoteSelector::Registry("ghcr.io/o/app:*-cache".into()),
+            RemoteSelector::Package("o/app:pr-*;untagged;older-than=30d".into()),
+            RemoteSelector::ActionsCache("a-*;ref=refs/pull/1/merge".into()),
+        ]
+    );
+    assert_eq!(inputs.scope, ClearScope { images: true, builders: true, ..ClearScope::default() });
+    let (_, warnings) = read(&[("mode", "clear"), ("images", "app, package=o/app")]);
+    assert_eq!(warnings, ["input `images` names something for `scope: packages`, which is not in scope"]);
+    assert_eq!(
+        problems(&[("mode", "clear"), ("images", "registry=")]),
+        ["input `images`, `registry=`: is not a selector -> write it as registry=ghcr.io/org/app:*-cache"]
     );
 }
 
@@ -515,11 +541,6 @@ fn what_does_not_work_is_refused_with_the_way_out() {
             "the cache is not written to a registry in this release -> leave it unset; the images stay the cache on this engine",
         ),
         (
-            "fail-if-stale",
-            "true",
-            "this gate does not work in this release -> leave it unset; compare the output `steps-cached` with 0 in a later step",
-        ),
-        (
             "outputs",
             "type=local,dest=o",
             "the image always goes into the engine, and nowhere else -> leave it unset; `docker save` or `docker cp` in a later step exports it",
@@ -558,13 +579,13 @@ fn what_does_not_work_is_refused_with_the_way_out() {
     ] {
         assert_eq!(problems(&[(name, value)]), [format!("input `{name}`, `{value}`: {expected}")]);
     }
-    let scope = "input `scope`, `registry`: this release clears images and the builder cache of the engine -> leave it out; `images` and `builder` work";
+    let scope = "input `scope`, `registry`: this release clears what is on the engine -> leave it out; `images`, `builder` and `builders` work";
     assert_eq!(problems(&[("mode", "clear"), ("tags", "a"), ("scope", "images, registry")]), [scope]);
 }
 
 #[test]
 fn harmless_values_of_refused_inputs_are_taken() {
-    build(&[("load", "False"), ("push", "false"), ("fail-if-stale", "FALSE"), ("call", "build")]);
+    build(&[("load", "False"), ("push", "false"), ("call", "build")]);
 }
 
 #[test]

@@ -31,6 +31,8 @@ pub struct BuildOutcome {
     pub gate: Option<Gate>,
     /// What would make the next build faster, most first, [`MOST`](super::advice::MOST) of it at most.
     pub advice: Vec<Advice>,
+    /// Set if `fail-if-stale` was given, and a cache served the first build after a clear.
+    pub stale: bool,
 }
 
 /// What is worth saying of the engine.

@@ -2,6 +2,7 @@
 //!
 //! A pure function of what is asked and what exists. When in doubt an image stays.
 
+pub mod builders;
 mod label;
 mod print;
 mod protection;
@@ -239,10 +240,15 @@ impl PlannedImage {
         }
     }
 
-    /// The order of removal: the engine removes none without a name while another was made from it, and the ledgers are
+    /// When it is its turn: the engine removes none without a name while another was made from it, and the ledgers are
     /// last, because they tell what there is to clear if this clear is cut short.
+    pub fn turn(&self) -> (Option<CacheKind>, bool) {
+        (self.cache.as_ref().map(|cache| cache.kind), self.name == self.id)
+    }
+
     fn order(&self) -> (Option<CacheKind>, bool, &str) {
-        (self.cache.as_ref().map(|cache| cache.kind), self.name == self.id, &self.name)
+        let (kind, is_nameless) = self.turn();
+        (kind, is_nameless, &self.name)
     }
 }
 
@@ -258,7 +264,8 @@ impl PlannedCache {
 }
 
 impl ProjectImages {
-    fn named(&self) -> &[ImageReference] {
+    /// Those that are named, if anything but the ledgers names them.
+    pub fn named(&self) -> &[ImageReference] {
         match self {
             Self::Named(images) => images,
             Self::OfLedgers => &[],

@@ -40,7 +40,7 @@ impl Subject {
 /// How the check ends: as the program does.
 pub fn conclusion(outcome: &BuildOutcome) -> Conclusion {
     let failed = outcome.images.iter().any(|image| matches!(image.result, ImageResult::Failed(_)));
-    if failed || matches!(outcome.gate, Some(Gate::Missed { .. })) {
+    if failed || outcome.stale || matches!(outcome.gate, Some(Gate::Missed { .. })) {
         Conclusion::Failure
     } else if is_good(outcome) {
         Conclusion::Success

@@ -3,6 +3,7 @@
 mod advice;
 mod keep;
 mod known;
+mod stale;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -78,11 +79,16 @@ pub(super) async fn build(run: &Run, inputs: &BuildInputs) -> ExitCode {
         baseline: None,
         gate: None,
         advice,
+        stale: false,
     };
-    consume(run, &prepared, &outcome).await;
+    let stale = inputs.fail_if_stale && stale::is_stale(&outcome);
+    outcome.stale = stale;
+    if !stale {
+        consume(run, &prepared, &outcome).await;
+    }
     reporting.finish(run, inputs, &mut outcome).await;
     run.report_build(&outcome, &inputs.common);
-    exit_code(run, &outcome)
+    run.stale_gate(&outcome, exit_code(run, &outcome))
 }
 
 /// A run that was stopped before anything was built says so all the same.
@@ -97,6 +103,7 @@ fn cancelled_early(run: &Run, inputs: &BuildInputs, started_at: DateTime<Utc>) -
         baseline: None,
         gate: None,
         advice: Vec::new(),
+        stale: false,
     };
     run.report_build(&outcome, &inputs.common);
     run.cancellation.signal().map_or(ExitCode::BuildFailed, Signal::exit_code)
