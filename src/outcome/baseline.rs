@@ -211,7 +211,16 @@ mod tests {
 
     fn built(minute: i64, commit: &str, seconds: f64, kind: BuildKind) -> BuildRecord {
         let at = DateTime::from_timestamp(1_800_000_000, 0).unwrap() + TimeDelta::minutes(minute);
-        BuildRecord { at, commit: Some(commit.into()), seconds, cached: 0, total: 6, kind, image_bytes: None, cache_times: None }
+        BuildRecord {
+            at,
+            commit: Some(commit.into()),
+            seconds,
+            cached: 0,
+            total: 6,
+            kind,
+            image_bytes: None,
+            cache_times: None,
+        }
     }
 
     #[test]

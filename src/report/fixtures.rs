@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeZone, Utc};
 
+use crate::cache::ledger::{BuildKind, BuildRecord};
 use crate::inputs::ClearScope;
 use crate::outcome::advice::{Advice, AdviceKind};
+use crate::outcome::baseline::{Baseline, BaselineSource, Gate};
 use crate::outcome::build::{
     BuildOutcome, CacheSource, ClearMark, EngineFacts, Failure, ImageOutcome, ImageResult, Interval, OperationKind,
     OperationOutcome, SourceLocation, StepOutcome, StepStatus, UnusedSource,
@@ -68,11 +70,12 @@ fn image(name: &str, seconds: f64, steps: Vec<StepOutcome>) -> ImageOutcome {
     }
 }
 
-/// A step that ran from `start` for `seconds`.
+/// A step that ran from `start` for `seconds`; a stage without a name has none in the step's name either.
 fn ran(stage: &str, position: u32, of: u32, instruction: &str, start: f64, seconds: f64) -> StepOutcome {
+    let place = if stage.is_empty() { format!("{position}/{of}") } else { format!("{stage} {position}/{of}") };
     StepOutcome {
-        name: format!("[{stage} {position}/{of}] {instruction}"),
-        stage: Some(stage.into()),
+        name: format!("[{place}] {instruction}"),
+        stage: (!stage.is_empty()).then(|| stage.to_owned()),
         position,
         of,
         instruction: instruction.into(),
@@ -105,38 +108,102 @@ fn operation(kind: OperationKind, name: &str, start: f64, seconds: f64) -> Opera
 
 fn backend(cached: usize, source: CacheSource) -> ImageOutcome {
     let steps = [
-        ("RUN apt-get update && apt-get install -y --no-install-recommends libpq5", 14.2),
-        ("WORKDIR /app", 0.04),
-        ("COPY requirements.txt .", 0.05),
-        ("RUN pip install --no-cache-dir -r requirements.txt", 31.8),
-        ("COPY . .", 0.1),
-        ("RUN echo $GIT_COMMIT_HASH > /app/version", 0.3),
+        ("", "RUN apt-get update && apt-get install -y --no-install-recommends libpq5", 14.2),
+        ("", "WORKDIR /app", 0.04),
+        ("", "COPY requirements.txt .", 0.05),
+        ("", "RUN pip install --no-cache-dir -r requirements.txt", 31.8),
+        ("", "COPY . .", 0.1),
+        ("", "RUN echo $GIT_COMMIT_HASH > /app/version", 0.3),
     ];
-    steps_image("backend", "stage-0", &steps, cached, source)
+    let changed = match cached {
+        4 => MissReason::FilesChanged(changed_files(&["app/rooms.py", "app/main.py"], 0, 0)),
+        5 => MissReason::ArgumentChanged { name: "GIT_COMMIT_HASH".into() },
+        _ => MissReason::FirstBuild,
+    };
+    let mut image = steps_image("backend", &steps, cached, source, &changed);
+    (image.size, image.size_before) = (Some(201_400_000), (cached > 0).then_some(201_400_000));
+    image.history =
+        history(&[(49.8, false), (3.4, true), (3.1, true), (4.0, true), (47.2, false), (3.2, true), (3.3, true)], 6);
+    image
 }
 
 fn frontend(cached: usize, source: CacheSource) -> ImageOutcome {
     let steps = [
-        ("WORKDIR /app", 0.03),
-        ("COPY package.json package-lock.json ./", 0.04),
-        (NPM_CI, 41.6),
-        ("COPY . .", 0.2),
-        ("RUN echo $GIT_COMMIT_HASH > src/version.txt", 0.2),
-        ("RUN npm run build", 8.14),
-        ("COPY --from=build /app/dist /usr/share/nginx/html", 0.1),
+        ("build", "WORKDIR /app", 0.03),
+        ("build", "COPY package.json package-lock.json ./", 0.04),
+        ("build", NPM_CI, 63.8),
+        ("build", "COPY . .", 0.2),
+        ("build", "RUN echo $GIT_COMMIT_HASH > src/version.txt", 0.2),
+        ("build", "RUN npm run build", 8.14),
+        ("stage-1", "COPY --from=build /app/dist /usr/share/nginx/html", 0.1),
     ];
-    steps_image("frontend", "build", &steps, cached, source)
+    let changed = match cached {
+        1 => MissReason::FilesChanged(changed_files(&["package-lock.json"], 0, 0)),
+        3 => MissReason::FilesChanged(changed_files(&["src/App.tsx"], 0, 0)),
+        4 => MissReason::ArgumentChanged { name: "GIT_COMMIT_HASH".into() },
+        0 => MissReason::FirstBuild,
+        _ => MissReason::InstructionChanged,
+    };
+    let mut image = steps_image("frontend", &steps, cached, source, &changed);
+    (image.size, image.size_before) = (Some(52_800_000), (cached > 0).then_some(51_600_000));
+    let builds = [
+        (76.1, false),
+        (19.2, true),
+        (18.7, true),
+        (21.0, true),
+        (19.1, true),
+        (74.0, false),
+        (18.9, true),
+        (20.3, true),
+    ];
+    image.history = history(&builds, 7);
+    image
 }
 
-fn steps_image(name: &str, stage: &str, steps: &[(&str, f64)], cached: usize, source: CacheSource) -> ImageOutcome {
-    let of = u32::try_from(steps.len()).unwrap() + 1;
-    let mut clock = 1.2;
-    let outcomes = steps.iter().zip(2..).enumerate().map(|(index, ((instruction, seconds), position))| {
+/// Builds of the days before, the oldest first: seconds, and whether they were warm.
+fn history(builds: &[(f64, bool)], total: u32) -> Vec<BuildRecord> {
+    let days = i64::try_from(builds.len()).unwrap();
+    let record = |(day, (seconds, warm)): (i64, &(f64, bool))| {
+        serde_json::from_value(serde_json::json!({
+            "at": noon() - chrono::TimeDelta::hours(19 * (days - day)),
+            "commit": id(&format!("commit {seconds}")).strip_prefix("sha256:"),
+            "seconds": seconds,
+            "cached": if *warm { total - 2 } else { 0 },
+            "total": total,
+            "kind": if *warm { "warm" } else { "cold" },
+            "imageBytes": if total == 7 { 51_000_000 + day * 85_000 } else { 201_400_000 },
+        }))
+        .unwrap()
+    };
+    (0..).zip(builds).map(record).collect()
+}
+
+/// The first `cached` steps came from a cache, the next one ran because of `changed`, the others because it did.
+fn steps_image(
+    name: &str,
+    steps: &[(&str, &str, f64)],
+    cached: usize,
+    source: CacheSource,
+    changed: &MissReason,
+) -> ImageOutcome {
+    let of = |stage: &str| u32::try_from(steps.iter().filter(|step| step.0 == stage).count()).unwrap() + 1;
+    let mut clock = if cached == 0 { 5.7 } else { 1.2 };
+    let mut first: Option<String> = None;
+    let outcomes = steps.iter().enumerate().map(|(index, (stage, instruction, seconds))| {
+        let position = u32::try_from(steps[..index].iter().filter(|step| step.0 == *stage).count()).unwrap() + 2;
         if index < cached {
-            return hit(stage, position, of, instruction, source);
+            return hit(stage, position, of(stage), instruction, source);
         }
         clock += seconds;
-        ran(stage, position, of, instruction, clock - seconds, *seconds)
+        let mut step = ran(stage, position, of(stage), instruction, clock - seconds, *seconds);
+        step.reason = Some(match &first {
+            Some(first) if !matches!(changed, MissReason::FirstBuild | MissReason::Cleared) => {
+                MissReason::EarlierStep { step: first.clone() }
+            }
+            Some(_) | None => changed.clone(),
+        });
+        first.get_or_insert(step.name.clone());
+        step
     });
     let steps: Vec<StepOutcome> = outcomes.collect();
     let mut image = image(name, clock + 1.5, steps);
@@ -148,21 +215,86 @@ fn steps_image(name: &str, stage: &str, steps: &[(&str, f64)], cached: usize, so
     image
 }
 
-/// A commit changed the code: two of thirteen steps ran.
+/// Marks what ran in an image as what the build waited for.
+fn critical(image: &mut ImageOutcome) {
+    image.steps.iter_mut().for_each(|step| step.critical = !step.cached && step.status != StepStatus::NotRun);
+    image.other.iter_mut().for_each(|operation| operation.critical = operation.kind != OperationKind::Base);
+}
+
+fn baseline(median: f64, builds: u32, kind: BuildKind) -> Option<Baseline> {
+    Some(Baseline { median: at(median), builds, kind, source: BaselineSource::Branch("main".into()) })
+}
+
+/// A commit changed the code of the front end: five of thirteen steps ran.
 pub(crate) fn warm() -> BuildOutcome {
-    build(12.4, vec![backend(6, CacheSource::Image), frontend(5, CacheSource::Builder)])
+    let mut outcome = build(12.4, vec![backend(5, CacheSource::Image), frontend(3, CacheSource::Builder)]);
+    critical(&mut outcome.images[1]);
+    outcome.baseline = baseline(19.1, 5, BuildKind::Warm);
+    outcome.gate = Some(Gate::Met);
+    outcome
+}
+
+/// The same, and the commit is declared above the installation, which runs again for it.
+pub(crate) fn commit_too_high() -> BuildOutcome {
+    let mut outcome = warm();
+    outcome.images[0] = backend(3, CacheSource::Builder);
+    let why = MissReason::ArgumentChanged { name: "GIT_COMMIT_HASH".into() };
+    outcome.images[0].steps[3].reason = Some(why.clone());
+    for step in 4..6 {
+        outcome.images[0].steps[step].reason =
+            Some(MissReason::EarlierStep { step: outcome.images[0].steps[3].name.clone() });
+    }
+    outcome.images[0].history = history(&[(34.9, true), (49.8, false), (35.4, true), (36.0, true), (34.1, true)], 6);
+    outcome.images[1].steps.iter_mut().for_each(|step| step.critical = false);
+    outcome.images[1].other.iter_mut().for_each(|operation| operation.critical = false);
+    critical(&mut outcome.images[0]);
+    let saved = AdviceKind::CommitAboveSteps {
+        argument: "GIT_COMMIT_HASH".into(),
+        steps: vec![outcome.images[0].steps[3].name.clone()],
+    };
+    let location = Some(SourceLocation { file: "backend/Dockerfile".into(), line: 6, end_line: 6 });
+    outcome.advice = vec![Advice { image: "backend".into(), location, saves: at(31.8), kind: saved }];
+    outcome.duration = at(36.0);
+    outcome.baseline = baseline(35.6, 5, BuildKind::Warm);
+    outcome
+}
+
+/// Slower than `fail-if-slower` allows: the front end's dependencies were installed again.
+pub(crate) fn slower() -> BuildOutcome {
+    let mut outcome = build(76.0, vec![backend(5, CacheSource::Image), frontend(1, CacheSource::Builder)]);
+    critical(&mut outcome.images[1]);
+    outcome.baseline = baseline(19.1, 5, BuildKind::Warm);
+    outcome.gate = Some(Gate::Missed { percent: 298, by: at(56.9) });
+    outcome
+}
+
+/// A step for every reason, and the three pieces of advice that save most.
+pub(crate) fn all_reasons() -> BuildOutcome {
+    let reasons = reasons();
+    let of = u32::try_from(reasons.len()).unwrap() + 1;
+    let steps = reasons.into_iter().zip(2..).map(|(reason, position)| {
+        let instruction = format!("RUN make part-{position:02}");
+        StepOutcome { reason: Some(reason), ..ran("", position, of, &instruction, f64::from(position), 0.9) }
+    });
+    let mut outcome = build(20.4, vec![image("app", 20.4, steps.collect())]);
+    outcome.advice = advice().into_iter().take(3).collect();
+    outcome.gate = Some(Gate::NoBaseline);
+    outcome
 }
 
 /// The very first build: nothing was cached, and there was no image to take a cache from.
 pub(crate) fn cold() -> BuildOutcome {
-    let mut outcome = build(75.2, vec![backend(0, CacheSource::None), frontend(0, CacheSource::None)]);
+    let mut outcome = build(79.8, vec![backend(0, CacheSource::None), frontend(0, CacheSource::None)]);
     for image in &mut outcome.images {
         image.unused_sources = vec![UnusedSource {
             source: format!("ghcr.io/example/watchparty-{}:latest", image.name),
             reason: "failed to configure registry cache importer: not found".into(),
         }];
         image.other.push(operation(OperationKind::Base, "FROM docker.io/library/node:22-alpine", 0.5, 5.2));
+        image.history.clear();
     }
+    critical(&mut outcome.images[1]);
+    outcome.baseline = baseline(74.0, 3, BuildKind::Cold);
     outcome
 }
 
@@ -173,19 +305,28 @@ pub(crate) fn one_image() -> BuildOutcome {
     app.tags = vec!["app:latest".into()];
     app.steps.truncate(5);
     app.duration = at(0.84);
+    app.history = history(&[(0.91, true), (0.88, true), (31.0, false), (0.86, true)], 5);
     app.other = vec![operation(OperationKind::Internal, "[internal] load build context", 0.1, 0.2)];
-    build(0.84, vec![app])
+    let source = BaselineSource::Ledger;
+    let baseline = Baseline { median: at(0.85), builds: 3, kind: BuildKind::Warm, source };
+    BuildOutcome { baseline: Some(baseline), ..build(0.84, vec![app]) }
 }
 
 /// The second of three images fails, the third one needed it.
 pub(crate) fn failed() -> BuildOutcome {
+    let because = |step: &str| Some(MissReason::EarlierStep { step: step.into() });
+    let lock = MissReason::FilesChanged(changed_files(&["package-lock.json"], 0, 0));
     let mut frontend = image(
         "frontend",
         17.3,
         vec![
             hit("build", 2, 5, "WORKDIR /app", CacheSource::Builder),
-            ran("build", 3, 5, NPM_CI, 1.1, 12.9),
-            StepOutcome { status: StepStatus::Failed, ..ran("build", 4, 5, "RUN npm run build", 14.0, 3.3) },
+            StepOutcome { reason: Some(lock), ..ran("build", 3, 5, NPM_CI, 1.1, 12.9) },
+            StepOutcome {
+                status: StepStatus::Failed,
+                reason: because(&format!("[build 3/5] {NPM_CI}")),
+                ..ran("build", 4, 5, "RUN npm run build", 14.0, 3.3)
+            },
             not_run("build", 5, 5, "RUN npm prune --omit=dev"),
             not_run("stage-1", 2, 2, "COPY --from=build /app/dist /usr/share/nginx/html"),
         ],
@@ -221,6 +362,7 @@ pub(crate) fn cancelled() -> BuildOutcome {
     let mut frontend = frontend(2, CacheSource::Builder);
     frontend.result = ImageResult::Cancelled;
     frontend.duration = at(9.1);
+    (frontend.size, frontend.size_before) = (None, None);
     frontend.other.clear();
     frontend.steps[2] = StepOutcome { status: StepStatus::Cancelled, ..ran("build", 4, 8, NPM_CI, 1.2, 7.9) };
     for step in &mut frontend.steps[3..] {
@@ -245,6 +387,7 @@ pub(crate) fn fresh() -> BuildOutcome {
     for image in &mut outcome.images {
         image.fresh_after = Some(mark());
         image.unused_sources.clear();
+        image.steps.iter_mut().for_each(|step| step.reason = Some(MissReason::Cleared));
     }
     outcome
 }
@@ -277,14 +420,23 @@ pub(crate) fn twelve_services() -> BuildOutcome {
 
 /// One image of two hundred steps.
 pub(crate) fn two_hundred_steps() -> BuildOutcome {
+    let mut clock = 1.2;
     let steps = (1..=200).map(|number| {
         let instruction = format!("RUN make part-{number:03}");
         if number <= 120 {
             return hit("build", number + 1, 201, &instruction, CacheSource::Builder);
         }
-        ran("build", number + 1, 201, &instruction, f64::from(number), f64::from(number * 37 % 100) / 10.0)
+        let seconds = f64::from(number * 37 % 100) / 10.0;
+        clock += seconds;
+        let reason = match number {
+            121 => MissReason::FilesChanged(changed_files(&["src/lib.c"], 11, 0)),
+            _ => MissReason::EarlierStep { step: "[build 122/201] RUN make part-121".into() },
+        };
+        let step = ran("build", number + 1, 201, &instruction, clock - seconds, seconds);
+        StepOutcome { reason: Some(reason), critical: true, ..step }
     });
-    build(412.7, vec![image("monolith", 412.7, steps.collect())])
+    let monolith = image("monolith", 412.7, steps.collect());
+    BuildOutcome { baseline: baseline(398.0, 5, BuildKind::Warm), ..build(412.7, vec![monolith]) }
 }
 
 /// As much as could ever come: three images of five thousand steps with names of kilobytes, endless logs and warnings.
@@ -316,6 +468,13 @@ pub(crate) fn hostile() -> BuildOutcome {
     let image = &mut outcome.images[1];
     image.name = evil.into();
     image.steps[1].name = evil.into();
+    image.steps[1].critical = true;
+    image.steps[1].reason = Some(MissReason::EarlierStep { step: evil.into() });
+    image.steps[2].reason = Some(MissReason::FilesChanged(changed_files(&[evil; 3], 0, 0)));
+    image.other.push(operation(OperationKind::Export, &format!("click {evil}; %%{{init: {{}}}}%%\u{202e}"), 1.0, 4.0));
+    image.other.push(operation(OperationKind::Other, "section x :crit, 00:00:00.000, 00:00:09.000", 5.0, 4.0));
+    image.history = history(&[(1.0, true)], 5);
+    image.history[0].commit = Some(evil.into());
     image.unused_sources = vec![UnusedSource { source: evil.into(), reason: evil.into() }];
     image.fresh_after = Some(ClearMark { run_url: Some("javascript:alert(1)".into()), ..mark() });
     let ImageResult::Failed(failure) = &mut image.result else { unreachable!() };
@@ -323,6 +482,12 @@ pub(crate) fn hostile() -> BuildOutcome {
     failure.log_tail = vec![evil.into(), "</details>".into(), "``````".into()];
     failure.location = Some(SourceLocation { file: evil.into(), line: 3, end_line: 4 });
     failure.help = Some(evil.into());
+    let kind = AdviceKind::CopyAboveInstall { copy: evil.into(), install: evil.into(), needs: vec![evil.into()] };
+    outcome.advice = vec![Advice { image: evil.into(), location: None, saves: at(1.0), kind }];
+    outcome.gate = Some(Gate::Missed { percent: 55, by: at(6.7) });
+    outcome.baseline = baseline(12.2, 5, BuildKind::Warm);
+    let source = BaselineSource::Branch(evil.into());
+    outcome.baseline = outcome.baseline.map(|baseline| Baseline { source, ..baseline });
     outcome
 }
 
@@ -447,14 +612,14 @@ pub(crate) fn cleared_many() -> ClearOutcome {
     clear(items, 8_430_000_000)
 }
 
+fn changed_files(names: &[&str], more: usize, gone: usize) -> ChangedFiles {
+    ChangedFiles { names: names.iter().map(|name| (*name).to_owned()).collect(), more, gone }
+}
+
 /// Every reason, each with its evidence.
 pub(crate) fn reasons() -> Vec<MissReason> {
-    let digest = |name: &str| id(name);
-    let files = |names: &[&str], more, gone| ChangedFiles {
-        names: names.iter().map(|name| (*name).to_owned()).collect(),
-        more,
-        gone,
-    };
+    let digest = id;
+    let files = changed_files;
     vec![
         MissReason::FirstBuild,
         MissReason::Cleared,

@@ -78,8 +78,8 @@ mod tests {
         insta::assert_snapshot!(without_result(&warm), @r"
         duration-seconds=12.400
         steps-total=13
-        steps-cached=11
-        cache-hit-percent=84
+        steps-cached=8
+        cache-hit-percent=61
         cache-source=mixed
         baseline-seconds=
         image-id=sha256:f71428806887f67df71428806887f67df71428806887f67df71428806887f67d

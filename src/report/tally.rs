@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn counts_steps_and_joins_sources() {
         let warm = Tally::of_build(&fixtures::warm());
-        assert_eq!((warm.cached, warm.total, warm.source, warm.hit_percent()), (11, 13, CacheSource::Mixed, 84));
+        assert_eq!((warm.cached, warm.total, warm.source, warm.hit_percent()), (8, 13, CacheSource::Mixed, 61));
         let cold = Tally::of_build(&fixtures::cold());
         assert_eq!((cold.cached, cold.total, cold.source, cold.hit_percent()), (0, 13, CacheSource::None, 0));
     }

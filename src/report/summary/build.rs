@@ -2,42 +2,60 @@
 
 use std::collections::BTreeSet;
 
-use crate::outcome::build::{BuildOutcome, CacheSource, ClearMark, EngineFacts, ImageOutcome, ImageResult};
-use crate::report::summary::document::{Align, Document};
-use crate::report::summary::{LIMIT, escape, failure, name, sentence, time};
+use crate::outcome::baseline::Gate;
+use crate::outcome::build::{BuildOutcome, ClearMark, EngineFacts, ImageOutcome};
+use crate::report::summary::document::Document;
+use crate::report::summary::{LIMIT, escape, failure, hints, images, name, sentence, time, timeline, trend};
 use crate::report::tally::{Results, Tally};
-use crate::report::{headline, units};
+use crate::report::{headline, units, words};
 
 /// So many warnings or unused cache sources are shown; where there are more, they fold.
 const SHOWN: usize = 4;
 
 /// The job summary of a build, as GitHub Flavored Markdown of at most [`LIMIT`] bytes.
 pub fn build(outcome: &BuildOutcome) -> String {
-    for_check(outcome, LIMIT)
+    within(outcome, LIMIT)
 }
 
-/// The same in at most `limit` bytes, for places that take less.
+/// The same for a check run or a comment, of at most `limit` bytes: [`CHECK_LIMIT`](super::CHECK_LIMIT) fits either.
 pub fn for_check(outcome: &BuildOutcome, limit: usize) -> String {
+    within(outcome, limit)
+}
+
+/// What matters most comes first, so that it survives where there is little room.
+fn within(outcome: &BuildOutcome, limit: usize) -> String {
     let mut document = Document::new(limit);
     document.block(&format!("### {} {}", sign(outcome), headline::of_build(outcome, name)));
+    hints::gate(&mut document, outcome);
     freshness(&mut document, outcome);
     failure::failures(&mut document, outcome);
-    images(&mut document, outcome);
+    images::images(&mut document, outcome);
     time::slowest(&mut document, outcome);
+    hints::advice(&mut document, outcome);
     unused_sources(&mut document, outcome);
     warnings(&mut document, &outcome.warnings);
+    timeline::timeline(&mut document, outcome);
+    trend::builds(&mut document, outcome);
     time::all_steps(&mut document, outcome);
+    document.block(&footer(&outcome.engine, more(outcome)));
+    document.finish()
+}
+
+/// What is worth a word, and no more.
+fn more(outcome: &BuildOutcome) -> Option<String> {
     let sent: u64 = outcome.images.iter().map(|image| image.context_bytes).sum();
     let context = (sent > 0).then(|| format!("{} of build context sent", units::size(sent)));
-    document.block(&footer(&outcome.engine, context));
-    document.finish()
+    let met = outcome.gate.as_ref().filter(|gate| **gate == Gate::Met);
+    let gate = met.map(|gate| words::baseline::gate(gate, outcome.duration, outcome.baseline.as_ref(), name));
+    let parts: Vec<String> = [context, gate].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(" · "))
 }
 
 fn sign(outcome: &BuildOutcome) -> &'static str {
     let results = Results::of(outcome);
     if outcome.cancelled {
         "🚫"
-    } else if results.failed > 0 {
+    } else if results.failed > 0 || matches!(outcome.gate, Some(Gate::Missed { .. })) {
         "❌"
     } else if results.cancelled > 0 {
         "🚫"
@@ -110,72 +128,6 @@ fn names(images: &[&ImageOutcome]) -> String {
     shown.join(", ") + &rest
 }
 
-fn images(document: &mut Document, outcome: &BuildOutcome) {
-    let column = units::SecondsColumn::of(outcome.images.iter().map(|image| image.duration));
-    let pushed = outcome.images.iter().any(|image| digest(image).is_some());
-    let mut head = vec![
-        ("Image", Align::Left),
-        ("Result", Align::Left),
-        ("Seconds", Align::Right),
-        ("Steps cached", Align::Right),
-        ("From", Align::Left),
-        ("Image id", Align::Left),
-    ];
-    if pushed {
-        head.push(("Digest", Align::Left));
-    }
-    document.table(
-        &head,
-        outcome.images.iter().map(|image| {
-            let tally = Tally::of_image(image);
-            let mut row = vec![
-                name(&image.name),
-                result(image),
-                if was_begun(image) { column.show(image.duration) } else { "–".to_owned() },
-                tally.ratio().unwrap_or_else(|| "–".to_owned()),
-                source(tally.source),
-                image_id(image).map_or_else(|| "–".to_owned(), short_id),
-            ];
-            if pushed {
-                row.push(digest(image).map_or_else(|| "–".to_owned(), short_id));
-            }
-            row
-        }),
-    );
-}
-
-fn result(image: &ImageOutcome) -> String {
-    match &image.result {
-        ImageResult::Built { .. } => "✅ built".to_owned(),
-        ImageResult::Failed(_) => "❌ failed".to_owned(),
-        ImageResult::Cancelled if was_begun(image) => "🚫 cancelled".to_owned(),
-        ImageResult::Cancelled => "🚫 not begun".to_owned(),
-        ImageResult::Skipped { because } => format!("⏭️ not begun: needs {}", name(because)),
-    }
-}
-
-fn was_begun(image: &ImageOutcome) -> bool {
-    !image.duration.is_zero()
-}
-
-fn source(source: CacheSource) -> String {
-    if source == CacheSource::None { "–".to_owned() } else { source.as_str().to_owned() }
-}
-
-fn image_id(image: &ImageOutcome) -> Option<&str> {
-    match &image.result {
-        ImageResult::Built { image_id, .. } => Some(image_id),
-        ImageResult::Failed(_) | ImageResult::Cancelled | ImageResult::Skipped { .. } => None,
-    }
-}
-
-fn digest(image: &ImageOutcome) -> Option<&str> {
-    match &image.result {
-        ImageResult::Built { digest, .. } => digest.as_deref(),
-        ImageResult::Failed(_) | ImageResult::Cancelled | ImageResult::Skipped { .. } => None,
-    }
-}
-
 /// The twelve digits that `docker images` shows.
 pub(super) fn short_id(id: &str) -> String {
     let digits: String = id.strip_prefix("sha256:").unwrap_or(id).chars().take(12).collect();
@@ -203,9 +155,13 @@ pub(super) fn warnings(document: &mut Document, warnings: &[String]) {
 /// A short list under its title, or folded behind it.
 fn listed(document: &mut Document, sign: &str, what: &str, verb: &str, lines: &[String]) {
     let title = format!("{what} {verb}").trim_end().to_owned();
-    match lines.len() {
-        0 => {}
-        1..=SHOWN => document.block(&format!("{sign} **{title}**\n\n{}", lines.join("\n"))),
+    match lines {
+        [] => {}
+        [line] => {
+            let what = if verb.is_empty() { String::new() } else { format!("{title}: ") };
+            document.block(&format!("{sign} {what}{}", line.strip_prefix("- ").unwrap_or(line)));
+        }
+        _ if lines.len() <= SHOWN => document.block(&format!("{sign} **{title}**\n\n{}", lines.join("\n"))),
         _ => document.details(&format!("{sign} {title}"), |document| document.list(lines)),
     }
 }

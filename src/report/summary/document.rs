@@ -1,7 +1,7 @@
 //! A Markdown text that never grows over its limit and never ends inside a fence, a table's row or a `<details>`.
 
 /// What stands at the end of a text that was cut.
-const CUT_NOTE: &str = "\n*This summary was cut to fit GitHub's limit for a step; the log has everything.*\n";
+const CUT_NOTE: &str = "\n*This report was cut to fit GitHub's limit; the log has everything.*\n";
 
 /// A Markdown text under construction.
 ///

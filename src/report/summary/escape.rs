@@ -62,6 +62,41 @@ pub(super) fn fence(lines: &[String], width: usize) -> Vec<String> {
     block
 }
 
+/// Text of at most `limit` characters as a label of a mermaid chart.
+///
+/// Mermaid has no escape that every version of it reads, so a sign with a meaning is replaced by one that looks like it:
+/// `:` ends a label, `;` and `#` begin comments and entities, `,` parts fields, `%%` opens a comment or a directive. A
+/// label never begins with a letter but with an invisible joiner: mermaid would take a first word like `click` for a command.
+pub(super) fn chart(raw: &str, limit: usize) -> String {
+    let line = plain::shorten(&plain::one_line(raw), limit);
+    let line = if line.is_empty() { "–".to_owned() } else { line };
+    let mut label: String = line.chars().map(harmless).collect();
+    while label.contains("%%") {
+        label = label.replace("%%", "% %");
+    }
+    if label.starts_with('[') { label } else { format!("{JOINER}{label}") }
+}
+
+/// U+2060, which has no width, is no white space and parts no line.
+const JOINER: char = '\u{2060}';
+
+fn harmless(c: char) -> char {
+    match c {
+        ':' => '∶',
+        ',' => '‚',
+        ';' => '·',
+        '#' => '♯',
+        '"' => '”',
+        '\'' | '`' => '’',
+        '<' => '‹',
+        '>' => '›',
+        '{' => '(',
+        '}' => ')',
+        '\\' => '∖',
+        _ => c,
+    }
+}
+
 /// A URL for the target of a link, or nothing if it is not plainly an `https` or `http` address.
 pub(super) fn url(raw: &str) -> Option<&str> {
     let safe = |c: char| c.is_ascii_alphanumeric() || "-._~:/?#@!$&'*+,;=%".contains(c);
@@ -103,10 +138,10 @@ fn longest_run(line: &str) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
-    use super::{code, fence, text, url};
+    use super::{chart, code, fence, text, url};
 
     /// Replaces character references, as a Markdown reader does last.
     fn decode(escaped: &str) -> String {
@@ -186,6 +221,19 @@ mod tests {
     }
 
     #[test]
+    fn a_label_means_nothing_to_mermaid() {
+        for (raw, label) in [
+            ("[build 7/8] RUN npm run build", "[build 7/8] RUN npm run build"),
+            ("section x", "\u{2060}section x"),
+            ("a: crit, 00:01 %% b;c#d", "\u{2060}a∶ crit‚ 00∶01 % % b·c♯d"),
+            ("<b>\n```", "\u{2060}‹b› ’’’"),
+            ("", "\u{2060}–"),
+        ] {
+            assert_eq!(chart(raw, 60), label, "{raw:?}");
+        }
+    }
+
+    #[test]
     fn only_web_addresses_become_links() {
         assert_eq!(url("https://github.com/o/r/actions/runs/1"), Some("https://github.com/o/r/actions/runs/1"));
         for raw in ["javascript:alert(1)", "https://x/)[y", "https://x y", "https://x/<b>", "/relative", "https://x|y"]
@@ -194,7 +242,8 @@ mod tests {
         }
     }
 
-    fn nasty() -> impl Strategy<Value = String> {
+    /// Any text, and texts made of what means something to Markdown, HTML, mermaid, a terminal or a runner.
+    pub(in crate::report::summary) fn nasty() -> impl Strategy<Value = String> {
         let pieces = [
             "|",
             "`",
@@ -226,7 +275,16 @@ mod tests {
             "www.",
             "://",
             ":x:",
+            "::error::x",
+            "\u{2028}",
+            "\u{85}",
             "> ",
+            "%%{init: {}}%%",
+            "section ",
+            "click a href",
+            ";",
+            ",",
+            "\"",
         ];
         prop_oneof![
             any::<String>(),
@@ -260,6 +318,15 @@ mod tests {
                 prop_assert_eq!(runs.iter().filter(|run| **run == width).count(), 2, "{}", escaped);
                 prop_assert!(escaped.ends_with(&"`".repeat(width)));
             }
+        }
+
+        #[test]
+        fn a_label_is_one_field_of_one_line_and_no_command(raw in nasty()) {
+            let label = chart(&raw, 40);
+            prop_assert!(!label.contains([':', ';', ',', '#', '"', '\'', '`', '<', '>', '{', '}', '\\']), "{}", label);
+            prop_assert!(!label.contains("%%"), "{}", label);
+            prop_assert!(!label.chars().any(char::is_control) && label.chars().count() <= 80, "{}", label);
+            prop_assert!(label.starts_with(['[', '\u{2060}']), "{}", label);
         }
 
         #[test]

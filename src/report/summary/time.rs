@@ -5,18 +5,24 @@ use std::time::Duration;
 
 use crate::outcome::build::{
     BuildOutcome, ImageOutcome, ImageResult, Interval, OperationKind, OperationOutcome, StepOutcome, StepStatus,
+    time_of,
 };
 use crate::report::summary::document::{Align, Document};
-use crate::report::summary::name;
+use crate::report::summary::{NAME_IN_TABLE, escape, name};
 use crate::report::tally::Tally;
 use crate::report::units::{self, SecondsColumn};
+use crate::report::words;
 
 /// So many rows are on the page; a build of so few steps shows them all.
 const SHOWN: usize = 8;
 /// What takes less than this part of the whole is no answer to where the time went.
 const NOTICEABLE: u32 = 50;
+/// So does what is not a step of the Dockerfile; it is there in every build.
+const NOTICEABLE_OTHER: u32 = 25;
 /// Width of the longest bar, in characters.
-const BAR: u128 = 12;
+const BAR: u128 = 8;
+/// Marks what is on the critical path.
+const CRITICAL: &str = "🔺";
 
 /// A line of the table: a Dockerfile step, or something else that took time.
 struct Row<'a> {
@@ -36,13 +42,28 @@ enum How<'a> {
 pub(super) fn slowest(document: &mut Document, outcome: &BuildOutcome) {
     let rows = rows(outcome.images.iter());
     let few = Tally::of_build(outcome).total <= SHOWN;
-    let floor = outcome.duration / NOTICEABLE;
-    let shown: Vec<&Row> = rows.iter().filter(|row| row.is_news(few, floor)).take(SHOWN).collect();
+    let shown: Vec<&Row> = rows.iter().filter(|row| row.is_news(few, outcome.duration)).take(SHOWN).collect();
     if shown.is_empty() {
         return;
     }
-    document.block("**Where the time went**, slowest first");
-    table(document, &shown, outcome.images.len() > 1);
+    document.block("**Where the time went, and why**");
+    table(document, &shown, outcome.duration, outcome.images.len() > 1);
+    if shown.iter().any(|row| row.is_critical()) {
+        document.block(&critical_path(outcome));
+    }
+}
+
+/// What the sign means, and how much there is to win.
+fn critical_path(outcome: &BuildOutcome) -> String {
+    let steps = outcome.images.iter().flat_map(|image| &image.steps);
+    let operations = outcome.images.iter().flat_map(|image| &image.other);
+    let on_it = steps.filter(|step| step.critical).map(|step| &step.intervals);
+    let on_it = on_it.chain(operations.filter(|operation| operation.critical).map(|operation| &operation.intervals));
+    let intervals: Vec<Interval> = on_it.flatten().copied().collect();
+    let (path, whole) = (units::duration(time_of(&intervals)), units::duration(outcome.duration));
+    format!(
+        "{CRITICAL} is on the critical path ({path} of {whole}): the build gets faster only if one of these steps does."
+    )
 }
 
 /// Appends the fold with every image's names and steps.
@@ -56,8 +77,8 @@ pub(super) fn all_steps(document: &mut Document, outcome: &BuildOutcome) {
         for image in &outcome.images {
             document.block(&identity(image));
             let rows = rows(std::iter::once(image));
-            let all: Vec<&Row> = rows.iter().filter(|row| row.is_news(true, image.duration / NOTICEABLE)).collect();
-            table(document, &all, false);
+            let all: Vec<&Row> = rows.iter().filter(|row| row.is_news(true, image.duration)).collect();
+            table(document, &all, outcome.duration, false);
         }
     });
 }
@@ -74,7 +95,7 @@ fn rows<'a>(images: impl Iterator<Item = &'a ImageOutcome>) -> Vec<Row<'a>> {
             let operations = image.other.iter().map(move |operation| Row {
                 image,
                 name: &operation.name,
-                time: operation.intervals.iter().map(Interval::length).sum(),
+                time: time_of(&operation.intervals),
                 how: How::Operation(operation),
             });
             steps.chain(operations)
@@ -87,34 +108,52 @@ fn rows<'a>(images: impl Iterator<Item = &'a ImageOutcome>) -> Vec<Row<'a>> {
 
 impl Row<'_> {
     /// Whether the row tells something: a step that failed or took its time, with `every_step` any step;
-    /// other things only if they took at least `floor`.
-    fn is_news(&self, every_step: bool, floor: Duration) -> bool {
+    /// other things only if they took a good part of the `whole`.
+    fn is_news(&self, every_step: bool, whole: Duration) -> bool {
         match self.how {
             How::Step(_) if every_step => true,
             How::Step(step) if step.status == StepStatus::Failed => true,
-            How::Step(_) | How::Operation(_) => !self.time.is_zero() && self.time >= floor,
+            How::Step(_) => !self.time.is_zero() && self.time >= whole / NOTICEABLE,
+            How::Operation(_) => !self.time.is_zero() && self.time >= whole / NOTICEABLE_OTHER,
         }
     }
 
-    fn how(&self) -> String {
+    /// Why it took time: for a step that ran, why it was not cached.
+    fn why(&self) -> String {
         match self.how {
             How::Step(step) if step.cached => format!("⚡&nbsp;cached&nbsp;({})", step.source.as_str()),
-            How::Step(step) => match step.status {
-                StepStatus::Done => "ran".to_owned(),
-                StepStatus::Failed => "❌&nbsp;failed".to_owned(),
-                StepStatus::Cancelled => "🚫&nbsp;cut&nbsp;short".to_owned(),
-                StepStatus::NotRun => "not&nbsp;begun".to_owned(),
-            },
+            How::Step(step) => {
+                let reason = step.reason.as_ref().map(|reason| words::reason::in_image(reason, self.image, name));
+                let status = match step.status {
+                    StepStatus::Done => None,
+                    StepStatus::Failed => Some("❌&nbsp;failed"),
+                    StepStatus::Cancelled => Some("🚫&nbsp;cut&nbsp;short"),
+                    StepStatus::NotRun => return "not&nbsp;begun".to_owned(),
+                };
+                match (status, reason) {
+                    (None, None) => "ran".to_owned(),
+                    (None, Some(reason)) => reason,
+                    (Some(status), None) => status.to_owned(),
+                    (Some(status), Some(reason)) => format!("{status}; {reason}"),
+                }
+            }
             How::Operation(operation) => {
                 let kind = match operation.kind {
                     OperationKind::Internal => "preparation",
-                    OperationKind::Base => "base&nbsp;image",
-                    OperationKind::CacheImport => "cache&nbsp;import",
+                    OperationKind::Base => "base image",
+                    OperationKind::CacheImport => "cache import",
                     OperationKind::Export => "export",
                     OperationKind::Other => "other",
                 };
                 if operation.error.is_some() { format!("{kind}, failed") } else { kind.to_owned() }
             }
+        }
+    }
+
+    fn is_critical(&self) -> bool {
+        match self.how {
+            How::Step(step) => step.critical,
+            How::Operation(operation) => operation.critical,
         }
     }
 
@@ -124,28 +163,44 @@ impl Row<'_> {
     }
 }
 
-fn table(document: &mut Document, rows: &[&Row], with_image: bool) {
+fn table(document: &mut Document, rows: &[&Row], whole: Duration, with_image: bool) {
     let column = SecondsColumn::of(rows.iter().map(|row| row.time));
     let longest = rows.iter().map(|row| row.time).max().unwrap_or_default();
-    let mut head = vec![("Step", Align::Left), ("How", Align::Left), ("Seconds", Align::Right), ("", Align::Left)];
+    let mut head = vec![
+        ("Step", Align::Left),
+        ("Seconds", Align::Right),
+        ("Share", Align::Right),
+        ("", Align::Left),
+        ("Why", Align::Left),
+    ];
     if with_image {
-        head.insert(1, ("Image", Align::Left));
+        head.insert(0, ("Image", Align::Left));
     }
     document.table(
         &head,
         rows.iter().map(|row| {
-            let seconds = if row.took_time() { column.show(row.time) } else { "–".to_owned() };
-            let mut cells = vec![name(row.name), row.how(), seconds, bar(row.time, longest)];
+            let nothing = || "–".to_owned();
+            let sign = if row.is_critical() { format!("{CRITICAL}&nbsp;") } else { String::new() };
+            let step = escape::code(&words::step::short(row.name), NAME_IN_TABLE);
+            let seconds = if row.took_time() { column.show(row.time) } else { nothing() };
+            let share = if row.took_time() { share(row.time, whole) } else { nothing() };
+            let mut cells = vec![format!("{sign}{step}"), seconds, share, bar(row.time, longest), row.why()];
             if with_image {
-                cells.insert(1, name(&row.image.name));
+                cells.insert(0, name(&row.image.name));
             }
             cells
         }),
     );
 }
 
+/// `66&nbsp;%` of the whole build's time. Images that are built at once have more than a hundred together.
+fn share(time: Duration, whole: Duration) -> String {
+    let percent = (time.as_millis() * 100 + whole.as_millis() / 2) / whole.as_millis().max(1);
+    format!("{percent}&nbsp;%")
+}
+
 /// A bar in halves of a character; whatever took time has at least half of one.
-fn bar(time: Duration, longest: Duration) -> String {
+pub(super) fn bar(time: Duration, longest: Duration) -> String {
     let halves = (time.as_millis() * BAR * 2).div_ceil(longest.as_millis().max(1));
     let full = "━".repeat(usize::try_from(halves / 2).unwrap_or_default());
     if halves % 2 == 1 { full + "╸" } else { full }
@@ -174,7 +229,7 @@ mod tests {
     #[test]
     fn bars_are_in_proportion() {
         let bar_of = |millis| bar(Duration::from_millis(millis), Duration::from_millis(960));
-        assert_eq!([960, 480, 10, 0].map(bar_of), ["━━━━━━━━━━━━", "━━━━━━", "╸", ""]);
+        assert_eq!([960, 480, 10, 0].map(bar_of), ["━━━━━━━━", "━━━━", "╸", ""]);
         assert_eq!(bar(Duration::ZERO, Duration::ZERO), "");
     }
 }

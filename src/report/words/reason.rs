@@ -1,6 +1,7 @@
 //! Why a step ran, in words.
 
 use super::{join, step};
+use crate::outcome::build::ImageOutcome;
 use crate::outcome::reason::{ChangedFiles, MissReason};
 use crate::report::units;
 
@@ -44,6 +45,18 @@ pub(crate) fn of(reason: &MissReason, name: impl Fn(&str) -> String) -> String {
     }
 }
 
+/// Why a step of this image was not cached. Where a step before it is the reason, that one's own reason follows, because
+/// it is what a person can do something about.
+pub(crate) fn in_image(reason: &MissReason, image: &ImageOutcome, name: impl Fn(&str) -> String) -> String {
+    let words = of(reason, &name);
+    let MissReason::EarlierStep { step: earlier } = reason else { return words };
+    let before = image.steps.iter().find(|step| step.name == *earlier).and_then(|step| step.reason.as_ref());
+    match before {
+        None | Some(MissReason::EarlierStep { .. } | MissReason::Unknown) => words,
+        Some(root) => format!("{words}: {}", of(root, &name)),
+    }
+}
+
 /// `a and b changed`, `a, b, c and 9 more changed`, `a changed, 2 files are gone`.
 fn files(changed: &ChangedFiles, verb: &str, name: impl Fn(&str) -> String) -> String {
     let mut words: Vec<String> = changed.names.iter().take(NAMED).map(|file| name(file)).collect();
@@ -70,8 +83,21 @@ fn digest(digest: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::of;
+    use super::{in_image, of};
+    use crate::outcome::reason::MissReason;
     use crate::report::fixtures;
+
+    #[test]
+    fn the_reason_behind_an_earlier_step_follows() {
+        let image = &fixtures::warm().images[1];
+        let build = &image.steps[5];
+        assert_eq!(
+            in_image(build.reason.as_ref().unwrap(), image, |raw| format!("`{raw}`")),
+            "builds on `COPY . .`, which ran: `src/App.tsx` changed"
+        );
+        let elsewhere = MissReason::EarlierStep { step: "[x 1/2] RUN y".into() };
+        assert_eq!(in_image(&elsewhere, image, str::to_owned), "builds on RUN y, which ran");
+    }
 
     #[test]
     fn every_reason_has_its_words() {

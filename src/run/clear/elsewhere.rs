@@ -58,7 +58,7 @@ mod tests {
             registry_auth: vec![],
             common: Common {
                 builder: BuilderChoice::Auto,
-                report: Report { summary: true, annotations: true },
+                report: Report { summary: true, check: false, comment: false, annotations: true },
                 github_token: None,
             },
         }
