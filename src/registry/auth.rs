@@ -52,7 +52,11 @@ pub(super) struct Asker<'a> {
 
 impl Asker<'_> {
     /// What to send as `Authorization` after this refusal; `None` if there is nothing that could be sent.
-    pub(super) async fn authorize(&self, refusal: &Answer, scope: &Scope) -> Result<Option<HeaderValue>, RegistryError> {
+    pub(super) async fn authorize(
+        &self,
+        refusal: &Answer,
+        scope: &Scope,
+    ) -> Result<Option<HeaderValue>, RegistryError> {
         let headers = refusal.headers.get_all("www-authenticate");
         let challenges = headers.iter().filter_map(|header| header.to_str().ok()).flat_map(challenge::read);
         for challenge in challenges {
@@ -75,7 +79,11 @@ impl Asker<'_> {
         let query = query.into_iter().filter_map(|(name, value)| Some((name, value?)));
         let answer = match self.login {
             Some(login) if login.user.is_empty() => {
-                let form = [("grant_type", "refresh_token"), ("client_id", CLIENT), ("refresh_token", login.password.expose())];
+                let form = [
+                    ("grant_type", "refresh_token"),
+                    ("client_id", CLIENT),
+                    ("refresh_token", login.password.expose()),
+                ];
                 let body = Serializer::new(String::new()).extend_pairs(form).extend_pairs(query).finish();
                 let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
                 let headers = HeaderMap::from_iter([(CONTENT_TYPE, form_type)]);
@@ -133,8 +141,8 @@ impl Asker<'_> {
 
     /// A header that nobody prints.
     fn secret(&self, text: &str) -> Result<HeaderValue, RegistryError> {
-        let mut value = HeaderValue::from_str(text)
-            .map_err(|_invalid| self.malformed("a token that cannot be sent".to_owned()))?;
+        let mut value =
+            HeaderValue::from_str(text).map_err(|_invalid| self.malformed("a token that cannot be sent".to_owned()))?;
         value.set_sensitive(true);
         Ok(value)
     }

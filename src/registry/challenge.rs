@@ -16,18 +16,21 @@ pub(super) enum Challenge {
 
 /// All challenges of one header that we know, the best first: a registry that has tokens prefers them.
 pub(super) fn read(header: &str) -> Vec<Challenge> {
-    let mut challenges: Vec<Challenge> = schemes(header).into_iter().filter_map(|(name, parameters)| {
-        let parameter = |wanted: &str| {
-            parameters.iter().find(|(key, _)| key.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.clone())
-        };
-        if name.eq_ignore_ascii_case("basic") {
-            Some(Challenge::Basic)
-        } else if name.eq_ignore_ascii_case("bearer") {
-            Some(Challenge::Bearer { realm: parameter("realm")?, service: parameter("service") })
-        } else {
-            None
-        }
-    }).collect();
+    let mut challenges: Vec<Challenge> = schemes(header)
+        .into_iter()
+        .filter_map(|(name, parameters)| {
+            let parameter = |wanted: &str| {
+                parameters.iter().find(|(key, _)| key.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.clone())
+            };
+            if name.eq_ignore_ascii_case("basic") {
+                Some(Challenge::Basic)
+            } else if name.eq_ignore_ascii_case("bearer") {
+                Some(Challenge::Bearer { realm: parameter("realm")?, service: parameter("service") })
+            } else {
+                None
+            }
+        })
+        .collect();
     challenges.sort_by_key(|challenge| matches!(challenge, Challenge::Basic));
     challenges
 }

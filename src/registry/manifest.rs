@@ -97,8 +97,10 @@ struct Child {
 /// # Errors
 /// What is wrong with them, as a phrase.
 pub(super) fn children(bytes: &[u8]) -> Result<Vec<Digest>, String> {
-    let index: Index = serde_json::from_slice(bytes).map_err(|error| format!("a manifest that cannot be read: {error}"))?;
-    let digest = |child: Child| child.digest.parse().map_err(|error| format!("an index with '{}': {error}", child.digest));
+    let index: Index =
+        serde_json::from_slice(bytes).map_err(|error| format!("a manifest that cannot be read: {error}"))?;
+    let digest =
+        |child: Child| child.digest.parse().map_err(|error| format!("an index with '{}': {error}", child.digest));
     index.manifests.into_iter().map(digest).collect()
 }
 

@@ -121,9 +121,8 @@ impl FromStr for RegistrySelector {
         if name.contains(['*', '?']) || name.trim_start_matches('[').contains('[') {
             return Err(RegistrySelectorError::Wildcard(name.to_owned()));
         }
-        let reference: ImageReference = name
-            .parse()
-            .map_err(|source| RegistrySelectorError::Repository { name: name.to_owned(), source })?;
+        let reference: ImageReference =
+            name.parse().map_err(|source| RegistrySelectorError::Repository { name: name.to_owned(), source })?;
         let tags = tag.parse().map_err(|source| RegistrySelectorError::Tag { tag: tag.to_owned(), source })?;
         Ok(Self { repository: Repository::of(&reference), tags })
     }

@@ -57,7 +57,8 @@ impl Session {
     /// Asks until there is an answer that says yes.
     pub(super) async fn ask(&self, question: &Question<'_>) -> Result<Answer, RegistryError> {
         let base = self.base.get_or_try_init(|| self.find()).await?;
-        let url = base.join(question.target).map_err(|error| self.malformed(format!("a link that is no URL: {error}")))?;
+        let url =
+            base.join(question.target).map_err(|error| self.malformed(format!("a link that is no URL: {error}")))?;
         if url.origin() != base.origin() {
             return Err(self.malformed("a link to another host"));
         }
@@ -86,7 +87,9 @@ impl Session {
         }
         match self.transport.send(&Method::GET, &encrypted, &HeaderMap::new(), "").await {
             Ok(_) => Ok(encrypted),
-            Err(error @ (TransportError::Certificate(_) | TransportError::TimedOut(_))) => Err(failed(&self.host, error)),
+            Err(error @ (TransportError::Certificate(_) | TransportError::TimedOut(_))) => {
+                Err(failed(&self.host, error))
+            }
             Err(_) => base("http"),
         }
     }

@@ -16,6 +16,7 @@
 //! | `compose` | Compose projects: order, names, labels |
 //! | `classic` | the classic builder: its cache, its failures, its context |
 //! | `clear` | what a clear removes, keeps and proves |
+//! | `registry` | tags of registries cleared, and registries that answer wrongly; needs no engine |
 //! | `faults` | bad input, dead engines, signals |
 //! | `transport` | the ways to an engine's BuildKit, its going away |
 //! | `gateway` | configs of local images, cache records written to us and read from us |
@@ -41,5 +42,6 @@ mod image_cache;
 mod ledger;
 mod memory;
 mod options;
+mod registry;
 mod ssh;
 mod transport;

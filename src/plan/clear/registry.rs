@@ -92,10 +92,10 @@ impl RegistryPlan {
     }
 
     /// The manifests that go, each with its tags.
-    pub fn removals(&self) -> Vec<(&Digest, Vec<&PlannedTag>)> {
+    pub fn removals<'a>(&'a self) -> Vec<(&'a Digest, Vec<&'a PlannedTag>)> {
         let going = || self.tags.iter().filter(|planned| planned.keep.is_none());
         let digests: BTreeSet<&Digest> = going().map(|planned| &planned.digest).collect();
-        let with_tags = |digest| (digest, going().filter(|planned| planned.digest == *digest).collect());
+        let with_tags = |digest: &'a Digest| (digest, going().filter(|planned| planned.digest == *digest).collect());
         digests.into_iter().map(with_tags).collect()
     }
 
@@ -119,7 +119,7 @@ impl RegistryPlan {
 }
 
 /// Whatever shares something with a tag that stays, stays as well, and then protects in its turn.
-fn protect(tags: &mut [PlannedTag], survey: &RepositorySurvey, mut staying: Vec<&SurveyedTag>) {
+fn protect<'a>(tags: &mut [PlannedTag], survey: &'a RepositorySurvey, mut staying: Vec<&'a SurveyedTag>) {
     while let Some(held) = staying.pop() {
         for planned in tags.iter_mut().filter(|planned| planned.keep.is_none()) {
             let Some(reason) = shared(planned, held) else { continue };

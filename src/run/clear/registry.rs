@@ -82,3 +82,41 @@ fn login(inputs: &ClearInputs, host: &str) -> Option<Login> {
     let credential = inputs.registry_auth.iter().rev().find(|credential| credential.host == host)?;
     Some(Login { user: credential.user.clone(), password: credential.password.clone() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::selectors;
+    use crate::inputs::{BuilderChoice, ClearInputs, ClearScope, ClearSource, Common, RemoteSelector, Report};
+    use crate::plan::clear::ProjectImages;
+
+    fn texts(inputs: &ClearInputs, project: &ProjectImages) -> Vec<String> {
+        selectors(inputs, project).iter().map(ToString::to_string).collect()
+    }
+
+    fn inputs(remote: Vec<RemoteSelector>) -> ClearInputs {
+        ClearInputs {
+            source: ClearSource::Unknown,
+            images: vec![],
+            remote,
+            scope: ClearScope { registry: true, ..ClearScope::default() },
+            keep: vec![],
+            dry_run: false,
+            registry_auth: vec![],
+            common: Common {
+                builder: BuilderChoice::Auto,
+                report: Report { summary: true, annotations: true },
+                github_token: None,
+            },
+        }
+    }
+
+    #[test]
+    fn of_a_project_the_cache_tags_are_meant() {
+        let images = ["app", "ghcr.io/org/app", "localhost:5000/web:1"].map(|text| text.parse().unwrap());
+        let project = ProjectImages::Named(images.to_vec());
+        assert_eq!(texts(&inputs(vec![]), &project), ["ghcr.io/org/app:latest-cache", "localhost:5000/web:1-cache"]);
+        let named = RemoteSelector::Registry("r.io/a:*".parse().unwrap());
+        assert_eq!(texts(&inputs(vec![named]), &project), ["r.io/a:*"]);
+        assert_eq!(texts(&inputs(vec![]), &ProjectImages::OfLedgers), [""; 0]);
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::registry::{Digest, Registry, RegistryError, RegistrySelector, Repository};
+use crate::registry::{Digest, MediaType, Registry, RegistryError, RegistrySelector, Repository};
 
 /// So many tags are asked for at the same time.
 const AT_ONCE: usize = 8;
@@ -49,9 +49,8 @@ impl RepositorySurvey {
             Err(error) if error.is_not_found() => return Ok(survey(false, Vec::new())),
             Err(error) => return Err(error),
         };
-        let is_named = |tag: &String| {
-            selectors.iter().any(|selector| selector.repository() == repository && selector.names(tag))
-        };
+        let is_named =
+            |tag: &String| selectors.iter().any(|selector| selector.repository() == repository && selector.names(tag));
         if !tags.iter().any(is_named) {
             return Ok(survey(true, Vec::new()));
         }
@@ -70,7 +69,7 @@ async fn look_at(
     let Some(head) = registry.head(repository, &tag).await? else { return Ok(None) };
     let mut children = BTreeSet::new();
     // One of a kind that we do not know may name others.
-    let mut indexes = if head.media_type.is_none_or(|kind| kind.is_index()) { vec![head.digest.clone()] } else { vec![] };
+    let mut indexes = if head.media_type.is_none_or(MediaType::is_index) { vec![head.digest.clone()] } else { vec![] };
     for _ in 0..DEEPEST {
         let mut next = Vec::new();
         for index in indexes {

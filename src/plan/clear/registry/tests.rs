@@ -70,7 +70,8 @@ fn a_tag_goes_unless_something_that_stays_needs_its_manifest() {
         let mut expected: Vec<String> = expected.iter().map(ToString::to_string).collect();
         let mut found = shown(&plan(&tags, selector, &keep));
         // The order is the survey's.
-        (expected.sort(), found.sort());
+        expected.sort();
+        found.sort();
         assert_eq!(found, expected, "{selector} of {tags:?}");
     }
 }
