@@ -99,7 +99,7 @@ impl Asker<'_> {
                 self.transport.send(&Method::GET, &url, &headers, "").await
             }
         };
-        self.token_of(&answer.map_err(|error| failed(realm.host_str().unwrap_or_default(), error))?)
+        self.token_of(&answer.map_err(|error| failed(realm.authority(), error))?)
     }
 
     /// A password goes where the registry says, but not so that others on the way can read it.

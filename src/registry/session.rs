@@ -96,8 +96,7 @@ impl Session {
 
     /// One answer, logged in if the registry wants that.
     async fn logged_in(&self, question: &Question<'_>, url: &Url) -> Result<Answer, RegistryError> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&question.scope).cloned();
-        let answer = self.followed(question, url, known).await?;
+        let answer = self.followed(question, url, self.known_for(&question.scope)).await?;
         if answer.status != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
@@ -109,6 +108,13 @@ impl Session {
             known.insert(question.scope.clone(), authorization);
         }
         Ok(answer)
+    }
+
+    /// What was accepted before: a token is good for its scope, a password for everything.
+    fn known_for(&self, scope: &Scope) -> Option<HeaderValue> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let password = || known.values().find(|value| value.as_bytes().starts_with(b"Basic "));
+        known.get(scope).or_else(password).cloned()
     }
 
     /// One answer that is no redirect. What reads may be sent elsewhere, without our login; what deletes may not.
@@ -124,7 +130,7 @@ impl Session {
         let mut url = url.clone();
         for _ in 0..=REDIRECTS {
             let answer = self.transport.send(&question.method, &url, &headers, "").await;
-            let answer = answer.map_err(|error| failed(url.host_str().unwrap_or_default(), error))?;
+            let answer = answer.map_err(|error| failed(url.authority(), error))?;
             if !answer.status.is_redirection() {
                 return Ok(answer);
             }

@@ -96,7 +96,7 @@ impl RegistryClear<'_> {
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }
-                Ok(Some(_)) => "the registry accepted the deletion, and has it still".to_owned(),
+                Ok(Some(_)) => "the registry has it still".to_owned(),
                 Err(error) => format!("it was deleted, and could not be looked at again: {}", chain(&error)),
             };
             return Fate::Failed { why };

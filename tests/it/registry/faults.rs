@@ -84,6 +84,10 @@ fn at_each_call_a_failure_is_told() {
     for (number, fault) in faults().into_iter().enumerate() {
         for at in 0..CALLS {
             for lasting in [false, true] {
+                // Who says that nothing is there, whatever is asked for, is believed.
+                if lasting && matches!(fault, Reply::Answer { status: 404, .. }) {
+                    continue;
+                }
                 let fault = fault.clone();
                 cases.push(runtime.spawn(async move {
                     let (tags, calls) = (tags(), Arc::new(AtomicUsize::new(0)));
@@ -113,7 +117,7 @@ fn at_each_call_a_failure_is_told() {
 #[test]
 fn a_deletion_that_does_not_happen_and_a_push_meanwhile_are_seen() {
     let pushed = digest_of("pushed");
-    for (case, said) in [("ignored", "has it still"), ("pushed", "it was pushed again meanwhile")] {
+    for (case, said) in [("ignored", "the registry has it still"), ("pushed", "it was pushed again meanwhile")] {
         let (tags, pushed) = (tags(), pushed.clone());
         let held = Arc::clone(&tags);
         let it = StandIn::new(move |seen| {
