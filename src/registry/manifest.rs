@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::Digest;
 
@@ -82,12 +83,6 @@ pub struct Manifest {
 }
 
 #[derive(Deserialize)]
-struct Index {
-    #[serde(default)]
-    manifests: Vec<Child>,
-}
-
-#[derive(Deserialize)]
 struct Child {
     digest: String,
 }
@@ -97,11 +92,14 @@ struct Child {
 /// # Errors
 /// What is wrong with them, as a phrase.
 pub(super) fn children(bytes: &[u8]) -> Result<Vec<Digest>, String> {
-    let index: Index =
-        serde_json::from_slice(bytes).map_err(|error| format!("a manifest that cannot be read: {error}"))?;
+    let unreadable = |error| format!("a manifest that cannot be read: {error}");
+    let mut manifest: Map<String, Value> = serde_json::from_slice(bytes).map_err(unreadable)?;
+    // Go writes `null` for a list without entries.
+    let manifests = manifest.remove("manifests").unwrap_or_default();
+    let manifests: Option<Vec<Child>> = serde_json::from_value(manifests).map_err(unreadable)?;
     let digest =
         |child: Child| child.digest.parse().map_err(|error| format!("an index with '{}': {error}", child.digest));
-    index.manifests.into_iter().map(digest).collect()
+    manifests.unwrap_or_default().into_iter().map(digest).collect()
 }
 
 #[cfg(test)]
@@ -124,6 +122,7 @@ mod tests {
         let index = format!(r#"{{"schemaVersion":2,"manifests":[{{"digest":"{digest}","size":1}}]}}"#);
         assert_eq!(children(index.as_bytes()).unwrap(), [digest.parse().unwrap()]);
         assert_eq!(children(br#"{"schemaVersion":2,"layers":[{}]}"#).unwrap(), []);
+        assert_eq!(children(br#"{"manifests":null}"#).unwrap(), []);
         for bad in ["", "[]", r#"{"manifests":[{"digest":"x"}]}"#, r#"{"manifests":[{}]}"#] {
             assert!(children(bad.as_bytes()).is_err(), "{bad}");
         }
