@@ -17,7 +17,7 @@ use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio_util::io::StreamReader;
 
-use super::images::{DF_TIMEOUT, DF_TYPES_API, bytes};
+use super::images::bytes;
 use super::transport::{TransportError, checked};
 use super::{Container, Engine, EngineError};
 use crate::address::ByteStream;
@@ -85,8 +85,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError`].
     pub async fn builders(&self) -> Result<Builders, EngineError> {
-        let target = if self.info.negotiated() >= DF_TYPES_API { "/system/df?type=volume" } else { "/system/df" };
-        let usage = self.transport.get::<RawUsage>("measure the volumes", target, DF_TIMEOUT);
+        let usage = self.disk_usage::<RawUsage>("measure the volumes", "volume");
         let (usage, containers) = tokio::try_join!(usage, self.containers())?;
         Ok(assemble(usage, &containers))
     }

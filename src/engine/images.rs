@@ -7,15 +7,16 @@ use bollard::models::{ImageInspect, ImageSummary};
 use bollard::query_parameters::{ListImagesOptions, RemoveImageOptions, TagImageOptions};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::info::ApiVersion;
 use super::{Engine, EngineError};
 use crate::image::ImageReference;
 
 /// Where `/system/df` learnt to leave everything but images out.
-pub(super) const DF_TYPES_API: ApiVersion = ApiVersion { major: 1, minor: 42 };
+const DF_TYPES_API: ApiVersion = ApiVersion { major: 1, minor: 42 };
 /// Measuring images and, on Docker 20.10, volumes and containers with them, takes minutes on a large host.
-pub(super) const DF_TIMEOUT: Duration = Duration::from_secs(600);
+const DF_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// While a build is at work, Docker 28 may stumble over a snapshot that goes away while it measures: `snapshot … does not
 /// exist`, with status 404.
@@ -106,21 +107,26 @@ impl Engine {
     /// # Errors
     /// [`EngineError`].
     pub async fn image_usage(&self) -> Result<ImageUsage, EngineError> {
-        let target = if self.info.negotiated() >= DF_TYPES_API { "/system/df?type=image" } else { "/system/df" };
-        let mut attempts = DF_ATTEMPTS;
-        let usage: RawUsage = loop {
-            match self.transport.get("measure the images", target, DF_TIMEOUT).await {
-                Err(error) if error.is_not_found() && attempts > 1 => {
-                    attempts -= 1;
-                    tokio::time::sleep(DF_PAUSE).await;
-                }
-                answer => break answer?,
-            }
-        };
+        let usage: RawUsage = self.disk_usage("measure the images", "image").await?;
         Ok(ImageUsage {
             images: usage.images.unwrap_or_default().into_iter().map(Image::from).collect(),
             layers_size: usage.layers_size.map_or(0, bytes),
         })
+    }
+
+    /// `GET /system/df`, of one type of objects where the engine can leave the others out.
+    pub(super) async fn disk_usage<T: DeserializeOwned>(&self, action: &str, kind: &str) -> Result<T, EngineError> {
+        let types = self.info.negotiated() >= DF_TYPES_API;
+        let target = if types { format!("/system/df?type={kind}") } else { "/system/df".to_owned() };
+        let (begun, mut attempts) = (tokio::time::Instant::now(), DF_ATTEMPTS);
+        loop {
+            match self.transport.get(action, &target, DF_TIMEOUT).await {
+                Err(error) if error.is_not_found() && attempts > 1 => attempts -= 1,
+                Err(error) if is_measuring(&error) && begun.elapsed() < DF_TIMEOUT => {}
+                answer => return answer,
+            }
+            tokio::time::sleep(DF_PAUSE).await;
+        }
     }
 
     /// Looks at one image, by name or id; `None` if there is no such image.
@@ -164,6 +170,12 @@ impl Engine {
         let tagged = self.docker.tag_image(image, Some(options)).await;
         tagged.map_err(|error| self.failed(format!("tag image {image} as {name}"), error))
     }
+}
+
+/// Docker 20.10 measures for one client at a time, and refuses the others: `a disk usage operation is already running`
+/// (moby `daemon/disk_usage.go`).
+fn is_measuring(error: &EngineError) -> bool {
+    matches!(error, EngineError::Refused { message, .. } if message.contains("disk usage operation is already running"))
 }
 
 /// The parts of `GET /system/df` that matter here, in the shape that every API up to 1.51 has.

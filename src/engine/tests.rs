@@ -173,16 +173,21 @@ async fn every_request_carries_the_version() {
 
 /// Docker 28 may stumble over a build that goes on while it measures.
 #[tokio::test]
-async fn measures_again_when_a_snapshot_went_away() {
+async fn measures_again_when_a_snapshot_went_away_or_somebody_else_measures() {
     static ASKED: AtomicU32 = AtomicU32::new(0);
     let (_directory, path) = socket();
     serve(&path, |request| match request.split(' ').nth(1).unwrap() {
         "/version" => vec![ok(VERSION)],
         "/info" => vec![ok(INFO)],
-        _ if ASKED.fetch_add(1, Ordering::SeqCst) < 2 => {
-            vec!["HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".into()]
-        }
-        _ => vec![ok(r#"{"LayersSize":7}"#)],
+        _ => vec![match ASKED.fetch_add(1, Ordering::SeqCst) {
+            0 => "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".into(),
+            // Docker 20.10, which measures for one client at a time.
+            1 => {
+                let body = r#"{"message":"a disk usage operation is already running"}"#;
+                format!("HTTP/1.1 500 Internal Server Error\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+            }
+            _ => ok(r#"{"LayersSize":7}"#),
+        }],
     });
     let engine = connect(path).await.unwrap();
     assert_eq!(engine.image_usage().await.unwrap().layers_size, 7);

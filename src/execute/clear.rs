@@ -3,10 +3,11 @@
 pub mod builders;
 pub mod registry;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::time::{Duration, Instant};
 
+use futures_util::{Stream, StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
 use crate::buildkit::usage::{Pruned, Record};
@@ -28,6 +29,8 @@ const RELEASE_PAUSE: Duration = Duration::from_millis(250);
 /// Marks are tiny images, but many; after a signal there is little time.
 const ANY_TIME: Duration = Duration::from_secs(120);
 const HURRY: Duration = Duration::from_secs(3);
+/// So many images are removed at once: an engine collects the garbage of several in one go.
+const AT_ONCE: usize = 8;
 const CANCELLED: &str = "cancelled before it was done";
 
 /// Why the builder could not do what it was asked for.
@@ -92,17 +95,7 @@ where
     ///
     /// Items are independent: one that fails does not keep the others. `on_item` hears of each as it is done.
     pub async fn apply(self, cancel: &CancellationToken, mut on_item: impl FnMut(&ItemOutcome)) -> ClearOutcome {
-        let mut items = Vec::new();
-        for image in &self.plan.images {
-            if cancel.is_cancelled() {
-                break;
-            }
-            let removal = cancel.run_until_cancelled(self.remove_image(image)).await;
-            let fate = removal.unwrap_or_else(|| Fate::Failed { why: CANCELLED.to_owned() });
-            let item = image_item(image, fate);
-            on_item(&item);
-            items.push(item);
-        }
+        let mut items = self.remove_images(cancel, &mut on_item).await;
         if let (Some(planned), Some(cache)) = (self.plan.builder, &self.builder) {
             let cleared = cancel.run_until_cancelled(clear_builder(planned, cache)).await;
             let cleared = cleared
@@ -132,6 +125,42 @@ where
             warnings: proof.warnings,
             cancelled,
         }
+    }
+
+    /// Removes images, several at once: kind after kind, and the names of one image one after another, because an engine
+    /// that loses two at once may think twice that another is left.
+    async fn remove_images(
+        &self,
+        cancel: &CancellationToken,
+        on_item: &mut impl FnMut(&ItemOutcome),
+    ) -> Vec<ItemOutcome> {
+        let mut items = Vec::with_capacity(self.plan.images.len());
+        let numbered: Vec<(usize, &PlannedImage)> = self.plan.images.iter().enumerate().collect();
+        for kind in numbered.chunk_by(|(_, a), (_, b)| a.turn() == b.turn()) {
+            let mut images: BTreeMap<&str, Vec<(usize, &PlannedImage)>> = BTreeMap::new();
+            kind.iter().for_each(|(number, image)| images.entry(&image.id).or_default().push((*number, *image)));
+            let removals = images.into_values().map(|names| Box::pin(self.remove_names(names, cancel)));
+            let mut removals = stream::iter(removals).flatten_unordered(AT_ONCE);
+            while let Some((number, item)) = removals.next().await {
+                on_item(&item);
+                items.push((number, item));
+            }
+        }
+        items.sort_by_key(|(number, _)| *number);
+        items.into_iter().map(|(_, item)| item).collect()
+    }
+
+    fn remove_names<'b>(
+        &'b self,
+        names: Vec<(usize, &'b PlannedImage)>,
+        cancel: &'b CancellationToken,
+    ) -> impl Stream<Item = (usize, ItemOutcome)> + 'b {
+        stream::unfold(names.into_iter(), async move |mut names| {
+            let (number, image) = names.next().filter(|_| !cancel.is_cancelled())?;
+            let removal = cancel.run_until_cancelled(self.remove_image(image)).await;
+            let fate = removal.unwrap_or_else(|| Fate::Failed { why: CANCELLED.to_owned() });
+            Some(((number, image_item(image, fate)), names))
+        })
     }
 
     async fn remove_image(&self, image: &PlannedImage) -> Fate {
@@ -201,14 +230,17 @@ struct Proof {
     warnings: Vec<String>,
 }
 
-/// Repositories of which an image, a stage image or a ledger is gone. The items of images are in the order of the plan.
+/// Repositories of which an image, a stage image or a ledger is gone.
 fn removed(images: &[PlannedImage], items: &[ItemOutcome]) -> BTreeSet<String> {
-    let gone = images.iter().zip(items).filter(|(_, item)| item.fate == Fate::Removed);
-    gone.filter_map(|(image, _)| match &image.cache {
-        Some(cache) => cache.repository.clone(),
-        None => image.name.parse::<ImageReference>().ok().map(|name| name.repository()),
-    })
-    .collect()
+    let gone = items.iter().filter(|item| item.fate == Fate::Removed);
+    let gone: BTreeSet<(Option<&str>, &str)> = gone.map(|item| (item.id.as_deref(), item.name.as_str())).collect();
+    let images = images.iter().filter(|image| gone.contains(&(Some(image.id.as_str()), image.name.as_str())));
+    images
+        .filter_map(|image| match &image.cache {
+            Some(cache) => cache.repository.clone(),
+            None => image.name.parse::<ImageReference>().ok().map(|name| name.repository()),
+        })
+        .collect()
 }
 
 /// Removes the records of the engine's builder.

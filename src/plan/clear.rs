@@ -241,10 +241,15 @@ impl PlannedImage {
         }
     }
 
-    /// The order of removal: the engine removes none without a name while another was made from it, and the ledgers are
+    /// When it is its turn: the engine removes none without a name while another was made from it, and the ledgers are
     /// last, because they tell what there is to clear if this clear is cut short.
+    pub fn turn(&self) -> (Option<CacheKind>, bool) {
+        (self.cache.as_ref().map(|cache| cache.kind), self.name == self.id)
+    }
+
     fn order(&self) -> (Option<CacheKind>, bool, &str) {
-        (self.cache.as_ref().map(|cache| cache.kind), self.name == self.id, &self.name)
+        let (kind, is_nameless) = self.turn();
+        (kind, is_nameless, &self.name)
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) struct LongBuild {
 impl LongBuild {
     /// Begins it, and comes back once its step runs.
     pub(crate) fn start(engine: &Engine) -> Self {
-        Self::with_step(engine, |step| step.to_owned())
+        Self::with_step(engine, str::to_owned)
     }
 
     /// One whose step ends by itself after so many seconds.
