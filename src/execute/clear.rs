@@ -1,6 +1,7 @@
 //! Carries out the plan of a clear and surveys again: the second survey is the proof.
 
 pub mod builders;
+pub mod registry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;

@@ -81,11 +81,15 @@ fn scope(reader: &mut Reader<'_>) -> ClearScope {
                 scope.builders = true;
                 continue;
             }
-            "registry" | "packages" | "actions-cache" => Problem::Refused {
-                why: "this release clears what is on the engine",
-                way_out: "leave it out; `images`, `builder` and `builders` work",
+            "registry" => {
+                scope.registry = true;
+                continue;
+            }
+            "packages" | "actions-cache" => Problem::Refused {
+                why: "this release clears what is on the engine and in registries",
+                way_out: "leave it out; `images`, `builder`, `builders` and `registry` work",
             },
-            _ => Problem::NotOneOf { allowed: words(["images", "builder", "builders"]) },
+            _ => Problem::NotOneOf { allowed: words(["images", "builder", "builders", "registry"]) },
         };
         reader.fail_entry(&table::SCOPE, number, entry, problem);
     }

@@ -3,6 +3,7 @@
 use crate::image::pattern::Pattern;
 use crate::inputs::error::Problem;
 use crate::inputs::raw::RawInputs;
+use crate::registry::RegistrySelector;
 
 /// What a clear is asked to remove that is not on the engine.
 ///
@@ -11,7 +12,7 @@ use crate::inputs::raw::RawInputs;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RemoteSelector {
     /// `registry=host/repository:tag-pattern`.
-    Registry(String),
+    Registry(RegistrySelector),
     /// `package=owner/name[:tag-pattern][;untagged][;older-than=30d][;keep-latest=5]`.
     Package(String),
     /// `actions-cache=key-or-prefix*[;ref=refs/pull/12/merge]`.
@@ -48,14 +49,18 @@ pub(super) fn example(scope: &str) -> &'static str {
 /// Reads one entry of `images`.
 pub(super) fn read(_: &RawInputs, entry: &str) -> Result<Selector, Problem> {
     let (prefix, rest) = entry.split_once('=').unwrap_or((entry, ""));
-    let selector = match prefix {
-        "registry" => RemoteSelector::Registry(rest.trim().to_owned()),
-        "package" => RemoteSelector::Package(rest.trim().to_owned()),
-        "actions-cache" => RemoteSelector::ActionsCache(rest.trim().to_owned()),
+    let (rest, scope) = match prefix {
+        "registry" => (rest.trim(), "registry"),
+        "package" => (rest.trim(), "packages"),
+        "actions-cache" => (rest.trim(), "actions-cache"),
         _ => return entry.parse().map(Selector::Image).map_err(Problem::Pattern),
     };
-    if rest.trim().is_empty() {
-        return Err(Problem::Malformed { what: "a selector", form: example(selector.scope()) });
+    if rest.is_empty() {
+        return Err(Problem::Malformed { what: "a selector", form: example(scope) });
     }
-    Ok(Selector::Remote(selector))
+    Ok(Selector::Remote(match scope {
+        "registry" => RemoteSelector::Registry(rest.parse().map_err(Problem::Registry)?),
+        "packages" => RemoteSelector::Package(rest.to_owned()),
+        _ => RemoteSelector::ActionsCache(rest.to_owned()),
+    }))
 }

@@ -327,7 +327,7 @@ fn reads_selectors_of_what_is_elsewhere() {
     assert_eq!(
         inputs.remote,
         [
-            RemoteSelector::Registry("ghcr.io/o/app:*-cache".into()),
+            RemoteSelector::Registry("ghcr.io/o/app:*-cache".parse().unwrap()),
             RemoteSelector::Package("o/app:pr-*;untagged;older-than=30d".into()),
             RemoteSelector::ActionsCache("a-*;ref=refs/pull/1/merge".into()),
         ]
@@ -338,6 +338,12 @@ fn reads_selectors_of_what_is_elsewhere() {
     assert_eq!(
         problems(&[("mode", "clear"), ("images", "registry=")]),
         ["input `images`, `registry=`: is not a selector -> write it as registry=ghcr.io/org/app:*-cache"]
+    );
+    assert_eq!(
+        problems(&[("mode", "clear"), ("images", "registry=r.io/App:x")]),
+        [
+            "input `images`, `registry=r.io/App:x`: does not name tags of a registry: 'r.io/App' is not a repository: repository name must be lower case -> write it as `registry=host/repository:tag`, in lower case"
+        ]
     );
 }
 
@@ -579,8 +585,8 @@ fn what_does_not_work_is_refused_with_the_way_out() {
     ] {
         assert_eq!(problems(&[(name, value)]), [format!("input `{name}`, `{value}`: {expected}")]);
     }
-    let scope = "input `scope`, `registry`: this release clears what is on the engine -> leave it out; `images`, `builder` and `builders` work";
-    assert_eq!(problems(&[("mode", "clear"), ("tags", "a"), ("scope", "images, registry")]), [scope]);
+    let scope = "input `scope`, `packages`: this release clears what is on the engine and in registries -> leave it out; `images`, `builder`, `builders` and `registry` work";
+    assert_eq!(problems(&[("mode", "clear"), ("tags", "a"), ("scope", "images, packages")]), [scope]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ pub mod builders;
 mod label;
 mod print;
 mod protection;
+pub mod registry;
 mod targets;
 
 use std::collections::BTreeSet;

@@ -18,6 +18,7 @@
 //! | `compose` | Compose projects: order, names, labels |
 //! | `classic` | the classic builder: its cache, its failures, its context |
 //! | `clear` | what a clear removes, keeps and proves |
+//! | `registry` | tags of registries cleared, and registries that answer wrongly; needs no engine |
 //! | `faults` | bad input, dead engines, signals |
 //! | `transport` | the ways to an engine's BuildKit, its going away |
 //! | `gateway` | configs of local images, cache records written to us and read from us |
@@ -47,5 +48,6 @@ mod ledger;
 mod memory;
 mod options;
 mod reasons;
+mod registry;
 mod ssh;
 mod transport;
