@@ -81,7 +81,7 @@ mod tests {
         steps-cached=8
         cache-hit-percent=61
         cache-source=mixed
-        baseline-seconds=
+        baseline-seconds=19.100
         image-id=sha256:f71428806887f67df71428806887f67df71428806887f67df71428806887f67d
         digest=
         ");
@@ -116,7 +116,7 @@ mod tests {
         steps-cached=0
         cache-hit-percent=0
         cache-source=none
-        baseline-seconds=
+        baseline-seconds=19.100
         image-id=
         digest=
         ");
