@@ -2,7 +2,10 @@
 //!
 //! A pure function of what is asked and what exists. When in doubt an image stays.
 
+pub mod actions_cache;
 mod label;
+mod options;
+pub mod packages;
 mod print;
 mod protection;
 mod targets;
