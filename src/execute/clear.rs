@@ -59,13 +59,14 @@ pub struct Clear<'a, S, P> {
 }
 
 /// The outcome of a dry run: the plan, with nothing done.
-pub fn dry_run(engine: &Engine, plan: &ClearPlan, started: Instant) -> ClearOutcome {
+pub fn dry_run(engine: &Engine, request: &ClearRequest, plan: &ClearPlan, started: Instant) -> ClearOutcome {
     let images = plan.images.iter().map(|image| image_item(image, Fate::WouldRemove));
     let builder = plan.builder.iter().flat_map(|builder| {
         let would_remove = (builder.remove.count > 0).then(|| builder_item(builder.remove, Fate::WouldRemove));
         would_remove.into_iter().chain(in_use_item(builder.in_use))
     });
     ClearOutcome {
+        scope: request.scope,
         dry_run: true,
         items: images.chain(builder).collect(),
         freed_bytes: 0,
@@ -118,6 +119,7 @@ where
         let marks = tokio::time::timeout(time, self.leave_marks(&repositories, proof.builder_cleared)).await;
         proof.warnings.extend(marks.unwrap_or_else(|_| vec!["the engine took too long to keep the marks".to_owned()]));
         ClearOutcome {
+            scope: self.request.scope,
             dry_run: false,
             items,
             freed_bytes: proof.freed_bytes,

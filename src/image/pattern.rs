@@ -89,18 +89,29 @@ impl Pattern {
         matches!(&self.kind, Kind::Reference { repository, tag: None } if names_repository(repository, reference))
     }
 
-    /// Whether it names this image, under this name of it.
-    pub fn matches(&self, image: &Candidate<'_>, now: DateTime<Utc>) -> bool {
-        let reference = image.name;
+    /// Whether it names this reference, whatever image that is: what `keep` means for a tag in a registry.
+    pub fn names(&self, reference: &ImageReference) -> bool {
         match &self.kind {
-            Kind::Reference { repository, tag } => reference.is_some_and(|reference| {
+            Kind::Reference { repository, tag } => {
                 names_repository(repository, reference)
                     && match (tag, reference.tag()) {
                         (None, _) => true,
                         (Some(pattern), Some(tag)) => pattern.is_match(tag),
                         (Some(_), None) => false,
                     }
-            }),
+            }
+            Kind::Digest { repository, digest } => {
+                names_repository(repository, reference) && reference.digest() == Some(digest)
+            }
+            Kind::Id(_) | Kind::Label { .. } | Kind::OlderThan(_) => false,
+        }
+    }
+
+    /// Whether it names this image, under this name of it.
+    pub fn matches(&self, image: &Candidate<'_>, now: DateTime<Utc>) -> bool {
+        let reference = image.name;
+        match &self.kind {
+            Kind::Reference { .. } => reference.is_some_and(|reference| self.names(reference)),
             Kind::Digest { repository, digest } => reference.is_some_and(|reference| {
                 names_repository(repository, reference)
                     && image.digests.iter().filter_map(|known| known.split_once('@')).any(|(name, known)| {

@@ -6,6 +6,7 @@ use crate::image::pattern::PatternError;
 use crate::image::{RESERVED_NAMESPACE, ReferenceError};
 use crate::inputs::docker_config::DockerConfigError;
 use crate::inputs::raw::Origin;
+use crate::inputs::selector;
 
 /// One problem with one input. Its text never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -127,6 +128,12 @@ pub enum Problem {
     /// A Docker configuration that cannot be used.
     #[error("{0}")]
     DockerConfig(DockerConfigError),
+    /// A clear of a place that names nothing there.
+    #[error("`{scope}` is to be cleared, and nothing says what of it")]
+    NothingNamed {
+        /// The word of `scope`.
+        scope: &'static str,
+    },
     /// A clear of images that names none.
     #[error("the images are to be cleared, and nothing says which")]
     NothingToClear,
@@ -164,6 +171,7 @@ impl Problem {
                     .to_owned()
             }
             Self::DockerConfig(error) => error.help().to_owned(),
+            Self::NothingNamed { scope } => format!("name it in `images`, as `{}`, or leave it out", selector::example(scope)),
             Self::NothingToClear => {
                 "set `compose-file`, `tags` or `images`; or `scope: builder`, to clear the builder cache alone".to_owned()
             }

@@ -4,6 +4,7 @@
 //! reads; [`parse`] understands it and reports every problem at once.
 
 mod age;
+mod clear;
 pub mod cli;
 mod docker_config;
 mod entries;
@@ -14,6 +15,7 @@ mod parse;
 mod raw;
 mod reader;
 mod secrets;
+mod selector;
 mod size;
 mod source;
 pub mod table;
@@ -31,6 +33,7 @@ pub use error::{InputError, Problem};
 pub use outputs::Output;
 pub use parse::parse;
 pub use raw::{Origin, RawInputs};
+pub use selector::RemoteSelector;
 pub use source::{ClearSource, Source};
 
 /// What a run was asked to do.
@@ -129,23 +132,47 @@ pub struct ClearInputs {
     pub source: ClearSource,
     /// Patterns of the images to remove.
     pub images: Vec<Pattern>,
+    /// What to remove elsewhere, as far as its place is in scope.
+    pub remote: Vec<RemoteSelector>,
     /// Which caches to clear.
     pub scope: ClearScope,
     /// Patterns of images that are never removed.
     pub keep: Vec<Pattern>,
     /// Whether to remove nothing and say what would go.
     pub dry_run: bool,
+    /// Credentials for registries.
+    pub registry_auth: Vec<RegistryCredential>,
     /// What both modes have.
     pub common: Common,
 }
 
 /// The caches that a clear may touch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ClearScope {
-    /// Images.
+    /// Images of the engine, with the stage images and ledgers of the image cache.
     pub images: bool,
-    /// The builder's cache, all of it: it is the engine's, not the project's.
+    /// The engine's builder cache, all of it: it is the engine's, not the project's.
     pub builder: bool,
+    /// The other builders of the engine, and the volumes that such builders left.
+    pub builders: bool,
+    /// Cache tags in registries.
+    pub registry: bool,
+    /// Versions of GitHub packages.
+    pub packages: bool,
+    /// Caches of GitHub Actions.
+    pub actions_cache: bool,
+}
+
+impl ClearScope {
+    /// Whether anything in it is on the engine.
+    pub fn is_on_engine(self) -> bool {
+        self.images || self.builder || self.builders
+    }
+
+    /// Whether anything in it is elsewhere.
+    pub fn is_elsewhere(self) -> bool {
+        self.registry || self.packages || self.actions_cache
+    }
 }
 
 /// Which builder to use.

@@ -10,11 +10,9 @@ use crate::inputs::docker_config::{self, DockerConfigError, RegistryCredential};
 use crate::inputs::error::{InputError, Problem, Shown, words};
 use crate::inputs::raw::{Origin, RawInputs};
 use crate::inputs::reader::Reader;
-use crate::inputs::source::{self, ClearSource};
+use crate::inputs::source;
 use crate::inputs::table::{self, Modes};
-use crate::inputs::{
-    BuildInputs, BuilderChoice, ClearInputs, ClearScope, Common, Compression, Inputs, Report, entries, secrets, size,
-};
+use crate::inputs::{BuildInputs, BuilderChoice, Common, Compression, Inputs, Report, clear, entries, secrets, size};
 use crate::project::target::NoCache;
 use crate::secret::Secret;
 
@@ -30,7 +28,7 @@ pub fn parse(raw: &RawInputs) -> Result<(Inputs, Vec<String>), Vec<InputError>> 
     let mode = reader.choice(&table::MODE, &[("build", Modes::Build), ("clear", Modes::Clear)]).unwrap_or(Modes::Build);
     check_declarations(&mut reader, mode);
     let inputs = match mode {
-        Modes::Clear => Inputs::Clear(Box::new(clear(&mut reader))),
+        Modes::Clear => Inputs::Clear(Box::new(clear::read(&mut reader))),
         Modes::Build | Modes::Both => Inputs::Build(Box::new(build(&mut reader))),
     };
     if reader.errors.is_empty() { Ok((inputs, reader.warnings)) } else { Err(reader.errors) }
@@ -51,7 +49,7 @@ fn check_declarations(reader: &mut Reader<'_>, mode: Modes) {
     }
 }
 
-fn common(reader: &mut Reader<'_>) -> Common {
+pub(super) fn common(reader: &mut Reader<'_>) -> Common {
     Common {
         builder: builder(reader),
         report: report(reader),
@@ -92,26 +90,6 @@ fn build(reader: &mut Reader<'_>) -> BuildInputs {
     }
 }
 
-fn clear(reader: &mut Reader<'_>) -> ClearInputs {
-    let common = common(reader);
-    let inputs = ClearInputs {
-        source: source::clear(reader),
-        images: reader.each(&table::IMAGES, entries::pattern),
-        scope: scope(reader),
-        keep: reader.each(&table::KEEP, entries::pattern),
-        dry_run: reader.boolean(&table::DRY_RUN),
-        common,
-    };
-    // A pattern that is wrong was meant to name something.
-    let names_none = inputs.images.is_empty() && !reader.has_failed(&table::IMAGES);
-    // In a job the ledgers of its repository say which images are meant; a machine has no such bounds.
-    let has_repository = reader.raw.environment().non_empty("GITHUB_REPOSITORY").is_some();
-    if inputs.scope.images && names_none && inputs.source == ClearSource::Unknown && !has_repository {
-        reader.fail(&table::SCOPE, Problem::NothingToClear);
-    }
-    inputs
-}
-
 fn builder(reader: &mut Reader<'_>) -> BuilderChoice {
     if reader.text(&table::BUILDER).is_some_and(|text| text.contains("://")) {
         let why = "a BuildKit daemon at an address is not used in this release";
@@ -150,23 +128,6 @@ fn report(reader: &mut Reader<'_>) -> Report {
         reader.fail_entry(&table::REPORT, number, entry, problem);
     }
     Report { summary: wanted.contains("summary"), annotations: wanted.contains("annotations") }
-}
-
-fn scope(reader: &mut Reader<'_>) -> ClearScope {
-    let entries = reader.list(&table::SCOPE);
-    for (number, entry) in (1..).zip(&entries) {
-        let problem = match entry.as_str() {
-            "images" | "builder" => continue,
-            "builders" | "registry" | "packages" | "actions-cache" => Problem::Refused {
-                why: "this release clears images and the builder cache of the engine",
-                way_out: "leave it out; `images` and `builder` work",
-            },
-            _ => Problem::NotOneOf { allowed: words(["images", "builder"]) },
-        };
-        reader.fail_entry(&table::SCOPE, number, entry, problem);
-    }
-    let has = |name: &str| entries.iter().any(|entry| entry == name);
-    ClearScope { images: has("images"), builder: has("builder") }
 }
 
 /// BuildKit has three networks (docker/buildx `build/opt.go`); the classic builder takes any of the engine's.
@@ -231,7 +192,7 @@ fn commit_arg(reader: &mut Reader<'_>) -> String {
 }
 
 /// A text that begins with `{` is a `config.json`; one word is a path to one; the rest are lines.
-fn registry_auth(reader: &mut Reader<'_>) -> Vec<RegistryCredential> {
+pub(super) fn registry_auth(reader: &mut Reader<'_>) -> Vec<RegistryCredential> {
     let Some(text) = reader.text(&table::REGISTRY_AUTH) else { return Vec::new() };
     let credentials = if text.starts_with('{') {
         docker_config::json(text)

@@ -183,11 +183,11 @@ declare! {
     BUILDER = Input::new("builder", Text, Both,
         "`buildkit` or `classic`; `auto` takes BuildKit where the engine has it. An address is not taken in this release.")
         .default("auto");
-    REGISTRY_AUTH = Input::new("registry-auth", Secret, Build,
+    REGISTRY_AUTH = Input::new("registry-auth", Secret, Both,
         "Registry credentials: `host user password` lines, or a `config.json` (path or text). A container action does not see `docker login`.");
     IMAGES = Input::new("images", List, Clear,
-        "For `mode: clear`: patterns of the images to remove; the images of the Compose files or `tags` if unset.");
-    SCOPE = Input::new("scope", List, Clear, "For `mode: clear`: which caches, any of `images`, `builder`.")
+        "For `mode: clear`: patterns of the images to remove; the project's own if unset. Also `registry=…`, `package=…`, `actions-cache=…`.");
+    SCOPE = Input::new("scope", List, Clear, "For `mode: clear`: which caches, any of `images`, `builder`, `builders`.")
         .default("images, builder");
     KEEP = Input::new("keep", List, Clear,
         "For `mode: clear`: patterns of images that are never removed, besides those in use.");

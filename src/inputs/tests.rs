@@ -9,7 +9,7 @@ use saphyr::{LoadableYamlNode, Yaml};
 
 use super::{
     BuildInputs, BuilderChoice, ClearInputs, ClearScope, ClearSource, Compression, Inputs, Output, RawInputs,
-    RegistryCredential, Report, Source, parse, table,
+    RegistryCredential, RemoteSelector, Report, Source, parse, table,
 };
 use crate::image::pattern::Pattern;
 use crate::project::target::{
@@ -297,7 +297,10 @@ fn reads_a_clear() {
     let texts = |patterns: &[Pattern]| patterns.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(texts(&inputs.images), ["app", "web:*", "ghcr.io/o/*"]);
     assert_eq!(texts(&inputs.keep), ["app:stable"]);
-    assert_eq!((inputs.dry_run, inputs.scope), (true, ClearScope { images: true, builder: true }));
+    assert_eq!(
+        (inputs.dry_run, inputs.scope),
+        (true, ClearScope { images: true, builder: true, ..ClearScope::default() })
+    );
     assert_eq!(inputs.source, ClearSource::Unknown);
     // In a job nothing has to say which images are meant: its repository's ledgers do.
     let job = [("GITHUB_WORKSPACE", "/w"), ("GITHUB_REPOSITORY", "org/repo")];
@@ -308,10 +311,32 @@ fn reads_a_clear() {
         other => panic!("{other:?}"),
     }
     assert_eq!(clear(&[("tags", "app")]).source, ClearSource::Tags(vec!["app:latest".parse().unwrap()]));
-    assert_eq!(clear(&[("scope", "builder")]).scope, ClearScope { images: false, builder: true });
+    assert_eq!(clear(&[("scope", "builder")]).scope, ClearScope { builder: true, ..ClearScope::default() });
     assert_eq!(
         clear(&[("compose-file", "c.yaml")]).source,
         ClearSource::Compose { files: vec![PathBuf::from("/w/c.yaml")], services: Vec::new() }
+    );
+}
+
+#[test]
+fn reads_selectors_of_what_is_elsewhere() {
+    let text = "app, registry=ghcr.io/o/app:*-cache,package=o/app:pr-*;untagged;older-than=30d\nactions-cache=a-*;ref=refs/pull/1/merge";
+    let inputs = clear(&[("images", text), ("scope", "images, builders")]);
+    assert_eq!(inputs.images.iter().map(ToString::to_string).collect::<Vec<_>>(), ["app"]);
+    assert_eq!(
+        inputs.remote,
+        [
+            RemoteSelector::Registry("ghcr.io/o/app:*-cache".into()),
+            RemoteSelector::Package("o/app:pr-*;untagged;older-than=30d".into()),
+            RemoteSelector::ActionsCache("a-*;ref=refs/pull/1/merge".into()),
+        ]
+    );
+    assert_eq!(inputs.scope, ClearScope { images: true, builders: true, ..ClearScope::default() });
+    let (_, warnings) = read(&[("mode", "clear"), ("images", "app, package=o/app")]);
+    assert_eq!(warnings, ["input `images` names something for `scope: packages`, which is not in scope"]);
+    assert_eq!(
+        problems(&[("mode", "clear"), ("images", "registry=")]),
+        ["input `images`, `registry=`: is not a selector -> write it as registry=ghcr.io/org/app:*-cache"]
     );
 }
 
@@ -561,7 +586,7 @@ fn what_does_not_work_is_refused_with_the_way_out() {
     ] {
         assert_eq!(problems(&[(name, value)]), [format!("input `{name}`, `{value}`: {expected}")]);
     }
-    let scope = "input `scope`, `registry`: this release clears images and the builder cache of the engine -> leave it out; `images` and `builder` work";
+    let scope = "input `scope`, `registry`: this release clears what is on the engine -> leave it out; `images`, `builder` and `builders` work";
     assert_eq!(problems(&[("mode", "clear"), ("tags", "a"), ("scope", "images, registry")]), [scope]);
 }
 

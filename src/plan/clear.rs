@@ -261,7 +261,8 @@ impl PlannedCache {
 }
 
 impl ProjectImages {
-    fn named(&self) -> &[ImageReference] {
+    /// Those that are named, if anything but the ledgers names them.
+    pub fn named(&self) -> &[ImageReference] {
         match self {
             Self::Named(images) => images,
             Self::OfLedgers => &[],

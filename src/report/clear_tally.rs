@@ -1,6 +1,6 @@
-//! Counts of a clear: images and builder records by what became of them.
+//! Counts of a clear: what there was in each place, by what became of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::outcome::clear::{ClearOutcome, Fate, ItemOutcome, Place};
 use crate::report::units;
@@ -34,35 +34,43 @@ impl ClearTally {
 /// Items that met the same fate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Share {
-    /// Images, but for those of the image cache; several names of one image are one.
-    pub(super) images: usize,
-    /// Stage images of the image cache.
-    pub(super) stages: usize,
-    /// Ledgers of the image cache.
-    pub(super) ledgers: usize,
-    /// Records of the builder.
-    pub(super) records: u64,
-    /// The bytes of all of them, in the engine's figures. Images share layers: it may be more than what is on disk.
+    counts: BTreeMap<Place, u64>,
+    /// The bytes of all of them, in the figures of whoever keeps them. Images share layers: it may be more than what is on
+    /// disk.
     pub(super) bytes: u64,
 }
+
+/// What is counted in one word, in the order in which it is told.
+const WORDS: [(&[Place], &str); 8] = [
+    (&[Place::Images], "image"),
+    (&[Place::Stages], "stage image"),
+    (&[Place::Ledgers], "ledger"),
+    (&[Place::Builder, Place::Builders], "builder record"),
+    (&[Place::Volumes], "builder volume"),
+    (&[Place::Registry], "registry tag"),
+    (&[Place::Packages], "package version"),
+    (&[Place::ActionsCache], "Actions cache"),
+];
 
 impl Share {
     fn of<'a>(items: impl Iterator<Item = &'a ItemOutcome>) -> Self {
         let mut seen = BTreeSet::new();
         items.fold(Self::default(), |mut share, item| {
             let counted = match item.place {
+                // Several names of one image are one image, and its bytes are there once.
                 Place::Images | Place::Stages | Place::Ledgers => {
                     seen.insert((item.place, item.id.as_deref().unwrap_or(&item.name)))
                 }
-                Place::Builder => true,
+                Place::Builder
+                | Place::Builders
+                | Place::Volumes
+                | Place::Registry
+                | Place::Packages
+                | Place::ActionsCache => true,
             };
             if counted {
-                match item.place {
-                    Place::Images => share.images += 1,
-                    Place::Stages => share.stages += 1,
-                    Place::Ledgers => share.ledgers += 1,
-                    Place::Builder => share.records = share.records.saturating_add(item.count),
-                }
+                let count = share.counts.entry(item.place).or_default();
+                *count = count.saturating_add(item.count);
                 share.bytes = share.bytes.saturating_add(item.bytes);
             }
             share
@@ -71,23 +79,27 @@ impl Share {
 
     /// Whether there is nothing in it.
     pub(super) fn is_empty(&self) -> bool {
-        self.all_images() == 0 && self.records == 0
+        self.counts.values().all(|count| *count == 0)
+    }
+
+    /// How many there are in these places together.
+    pub(super) fn count(&self, places: &[Place]) -> u64 {
+        places.iter().filter_map(|place| self.counts.get(place)).fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// The images as the engine counts them: also those that the image cache made.
-    pub(super) fn all_images(&self) -> usize {
-        self.images.saturating_add(self.stages).saturating_add(self.ledgers)
+    pub(super) fn all_images(&self) -> u64 {
+        self.count(&[Place::Images, Place::Stages, Place::Ledgers])
+    }
+
+    /// Records of the engine's builder and of the others.
+    pub(super) fn records(&self) -> u64 {
+        self.count(&[Place::Builder, Place::Builders])
     }
 
     /// `3 images, 1 ledger and 48 builder records`, or nothing.
     pub(super) fn words(&self) -> Option<String> {
-        let records = usize::try_from(self.records).unwrap_or(usize::MAX);
-        let counts = [
-            (self.images, "image"),
-            (self.stages, "stage image"),
-            (self.ledgers, "ledger"),
-            (records, "builder record"),
-        ];
+        let counts = WORDS.map(|(places, noun)| (usize::try_from(self.count(places)).unwrap_or(usize::MAX), noun));
         let mut words: Vec<String> =
             counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, noun)| units::count(count, noun)).collect();
         let last = words.pop()?;
@@ -113,7 +125,8 @@ mod tests {
             fate: Fate::Removed,
         };
         let items = [name("app:1"), name("app:2")];
-        assert_eq!(Share::of(items.iter()), Share { images: 1, bytes: 10, ..Share::default() });
+        let share = Share::of(items.iter());
+        assert_eq!((share.all_images(), share.bytes), (1, 10));
     }
 
     #[test]
@@ -124,5 +137,18 @@ mod tests {
             words.map(Option::unwrap_or_default),
             ["2 images and 46 builder records", "", "1 image", "1 stage image and 2 builder records"]
         );
+    }
+
+    #[test]
+    fn every_place_has_its_word() {
+        let tally = ClearTally::of(&fixtures::cleared_everywhere());
+        assert_eq!(
+            tally.removed.words().unwrap_or_default(),
+            "2 images, 1 stage image, 73 builder records, 3 builder volumes, 2 registry tags, 14 package versions and 30 \
+             Actions caches"
+        );
+        assert_eq!((tally.removed.all_images(), tally.removed.records()), (3, 73));
+        assert_eq!(tally.kept.words().unwrap_or_default(), "1 image and 7 builder records");
+        assert_eq!(tally.failed.words().unwrap_or_default(), "1 registry tag");
     }
 }

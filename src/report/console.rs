@@ -42,7 +42,10 @@ pub fn build(outcome: &BuildOutcome) -> Vec<String> {
 pub fn clear(outcome: &ClearOutcome) -> Vec<String> {
     let unit = SizeUnit::of(outcome.items.iter().map(|item| item.bytes).max().unwrap_or_default());
     let size = format!("SIZE ({})", unit.symbol);
-    let rows = outcome.items.iter().map(|item| vec![label(item), unit.show(item.bytes), fate(&item.fate)]);
+    let bytes = |item: &ItemOutcome| {
+        if item.place.has_sizes() { unit.show(item.bytes) } else { "-".to_owned() }
+    };
+    let rows = outcome.items.iter().map(|item| vec![label(item), bytes(item), fate(&item.fate)]);
     let mut lines = table(&[("WHAT", Side::Left), (&size, Side::Right), ("RESULT", Side::Left)], rows.collect());
     lines.extend(outcome.warnings.iter().map(|warning| format!("warning: {}", line(warning))));
     if !lines.is_empty() {
@@ -120,15 +123,24 @@ fn freshness(image: &ImageOutcome, mark: &ClearMark) -> String {
 fn label(item: &ItemOutcome) -> String {
     match item.place {
         Place::Images => name(&item.name),
-        Place::Stages | Place::Ledgers => {
-            let of = item.of.as_deref().map(|of| format!(" ({})", name(of))).unwrap_or_default();
-            format!("{}{of}", name(&item.name))
-        }
-        Place::Builder => {
-            let count = usize::try_from(item.count).unwrap_or(usize::MAX);
-            format!("{} ({})", name(&item.name), units::count(count, "record"))
-        }
+        Place::Stages | Place::Ledgers => of(&name(&item.name), item),
+        Place::Builder => counted(&name(&item.name), item),
+        Place::Builders => counted(&format!("builder {}", name(&item.name)), item),
+        Place::Volumes => of(&format!("volume {}", name(&item.name)), item),
+        Place::Registry => of(&format!("tag {}", name(&item.name)), item),
+        Place::Packages => of(&format!("package {}", name(&item.name)), item),
+        Place::ActionsCache => of(&format!("Actions cache {}", name(&item.name)), item),
     }
+}
+
+fn of(what: &str, item: &ItemOutcome) -> String {
+    let of = item.of.as_deref().map(|of| format!(" ({})", name(of))).unwrap_or_default();
+    format!("{what}{of}")
+}
+
+fn counted(what: &str, item: &ItemOutcome) -> String {
+    let count = usize::try_from(item.count).unwrap_or(usize::MAX);
+    format!("{what} ({})", units::count(count, "record"))
 }
 
 fn fate(fate: &Fate) -> String {

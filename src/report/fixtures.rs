@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeZone, Utc};
 
+use crate::inputs::ClearScope;
 use crate::outcome::build::{
     BuildOutcome, CacheSource, ClearMark, EngineFacts, Failure, ImageOutcome, ImageResult, Interval, OperationKind,
     OperationOutcome, SourceLocation, StepOutcome, StepStatus, UnusedSource,
@@ -324,6 +325,7 @@ pub(crate) fn hostile() -> BuildOutcome {
 
 fn clear(items: Vec<ItemOutcome>, freed_bytes: u64) -> ClearOutcome {
     ClearOutcome {
+        scope: ClearScope { images: true, builder: true, ..ClearScope::default() },
         dry_run: false,
         items,
         freed_bytes,
@@ -384,6 +386,52 @@ pub(crate) fn cleared_in_part() -> ClearOutcome {
         verified: Some(false),
         freed_bytes: 412_000_000,
         warnings: vec!["the builder answered the prune after 60 s".into()],
+        ..outcome
+    }
+}
+
+/// Every place was in scope: tags, packages and caches as well; one tag could not go, one builder was at work.
+pub(crate) fn cleared_everywhere() -> ClearOutcome {
+    let elsewhere =
+        |place, name: &str, bytes, fate| ItemOutcome { place, id: None, of: None, ..found(name, bytes, fate) };
+    let builder = |name: &str, count, bytes, fate| ItemOutcome {
+        place: Place::Builders,
+        id: None,
+        name: name.into(),
+        ..records(count, bytes, fate)
+    };
+    let mut outcome = cleared();
+    outcome.items.push(builder("multi", 25, 310_000_000, Fate::Removed));
+    outcome.items.push(builder("release", 7, 90_000_000, Fate::Kept { why: "it is building now".into() }));
+    outcome.items.extend(
+        (0..3)
+            .map(|n| elsewhere(Place::Volumes, &format!("buildx_buildkit_old{n}0_state"), 120_000_000, Fate::Removed)),
+    );
+    let refused = Fate::Failed { why: "the registry does not delete (405)".into() };
+    for (tag, fate) in [("1", Fate::Removed), ("2", Fate::Removed), ("3", refused)] {
+        let name = format!("registry.example.com/team/watchparty:{tag}-cache");
+        outcome.items.push(ItemOutcome { id: Some(id(&name)), ..elsewhere(Place::Registry, &name, 0, fate) });
+    }
+    outcome.items.extend((0..14).map(|n| {
+        let name = "example/watchparty-backend".to_owned();
+        let version = format!("{name} version {n}");
+        ItemOutcome {
+            of: Some(format!("tag pr-{n}")),
+            id: Some(id(&version)),
+            ..elsewhere(Place::Packages, &name, 0, Fate::Removed)
+        }
+    }));
+    outcome.items.extend((0..30).map(|n| {
+        let key = format!("buildkit-blob-1-{n}");
+        ItemOutcome {
+            of: Some("refs/pull/12/merge".into()),
+            ..elsewhere(Place::ActionsCache, &key, 5_000_000, Fate::Removed)
+        }
+    }));
+    ClearOutcome {
+        verified: Some(false),
+        freed_bytes: 2_054_000_000,
+        warnings: vec!["not cleared: tag registry.example.com/team/watchparty:3-cache is still there".into()],
         ..outcome
     }
 }

@@ -43,7 +43,7 @@ pub fn of_clear(outcome: &ClearOutcome) -> Vec<(Output, String)> {
         (Output::DurationSeconds, seconds(outcome.duration)),
         (Output::FreedBytes, outcome.freed_bytes.to_string()),
         (Output::ImagesRemoved, removed.all_images().to_string()),
-        (Output::CacheRecordsRemoved, removed.records.to_string()),
+        (Output::CacheRecordsRemoved, removed.records().to_string()),
         (Output::Verified, outcome.verified.map(|verified| verified.to_string()).unwrap_or_default()),
     ]
 }

@@ -1,112 +1,134 @@
-//! `mode: clear`: survey, plan, print, apply, survey again.
+//! `mode: clear`: place after place, each surveyed, planned, printed, applied and surveyed again.
+//!
+//! The order: images, stage images and ledgers of the engine, then its builder (`engine`); its other builders
+//! (`builders`); registries, packages and Actions caches (`elsewhere`). Places are independent: one that fails is named,
+//! and the others are cleared all the same.
 
-use chrono::Utc;
-use futures_util::TryFutureExt;
+mod builders;
+mod elsewhere;
+mod engine;
 
 use super::Run;
-use super::engine::buildkit;
-use crate::buildkit::{BuildKitError, Connection, usage};
 use crate::engine::Engine;
-use crate::error::chain;
-use crate::execute::clear::{BuilderCache, BuilderError, Clear, dry_run};
-use crate::inputs::{ClearInputs, ClearSource};
-use crate::outcome::build::EngineFacts;
-use crate::outcome::clear::{ClearOutcome, Fate, ItemOutcome};
-use crate::plan::clear::{ClearRequest, ProjectImages, plan};
+use crate::inputs::{ClearInputs, ClearScope, ClearSource};
+use crate::outcome::clear::{ClearOutcome, Fate, ItemOutcome, PlaceOutcome};
+use crate::plan::clear::ProjectImages;
 use crate::project::compose::{LoadRequest, load};
 use crate::runner::{ExitCode, Signal};
-use crate::survey::clear::ClearSurvey;
-
-/// Something is wrong with the inputs, and has been said.
-struct Said;
-
-/// Everything that is known before anything is removed.
-struct Prepared {
-    request: ClearRequest,
-    engine: Engine,
-    /// Absent on an engine without BuildKit.
-    connection: Option<Connection>,
-    survey: ClearSurvey,
-}
 
 /// Clears what the inputs name.
 pub(super) async fn clear(run: &Run, inputs: &ClearInputs) -> ExitCode {
-    let prepared = match run.cancellation.token().run_until_cancelled(prepare(run, inputs)).await {
-        Some(Ok(prepared)) => prepared,
+    let mut outcome = match run.cancellation.token().run_until_cancelled(prepare(run, inputs)).await {
+        Some(Ok(prepared)) => {
+            run.console.group("Clear");
+            let outcome = carry_out(run, inputs, prepared).await;
+            run.console.end_group();
+            outcome
+        }
         Some(Err(code)) => return code,
-        None => return cancelled_early(run, inputs),
+        // A run that was stopped before anything was removed says so all the same.
+        None => {
+            let mut outcome = ClearOutcome::of_nothing(inputs.scope, inputs.dry_run);
+            outcome.cancel();
+            outcome
+        }
     };
-    let Prepared { request, engine, connection, survey } = &prepared;
-    let plan = plan(request, survey);
-    run.console.group("Clear");
-    // Image names and container names come from whoever made them.
-    plan.to_string().lines().for_each(|line| run.console.passthrough(line));
-    let outcome = if inputs.dry_run {
-        dry_run(engine, &plan, run.started)
-    } else {
-        let builder = connection.as_ref().map(|connection| BuilderCache {
-            survey: || usage::records(connection).map_err(BuilderError::from),
-            prune: || usage::prune_all(connection).map_err(BuilderError::from),
-        });
-        let clear = Clear {
-            engine,
-            request,
-            survey,
-            plan: &plan,
-            builder,
-            run_url: run.context.run_url.clone(),
-            started: run.started,
-        };
-        clear.apply(run.cancellation.token(), |item| run.console.passthrough(&progress(item))).await
-    };
-    run.console.end_group();
+    outcome.duration = run.started.elapsed();
     run.report_clear(&outcome, &inputs.common);
     exit_code(run, &outcome)
 }
 
-/// Finds out what is asked and what there is. What is wrong has been said when this fails.
+/// Everything that is known before anything is removed.
+struct Prepared {
+    project: ProjectImages,
+    engine: Option<Engine>,
+    /// Images and the builder; `None` if neither is in scope.
+    on_engine: Option<engine::Prepared>,
+    failures: Vec<PlaceOutcome>,
+}
+
+/// Finds out what is asked and what there is on the engine. What is wrong has been said when this fails.
+///
+/// Without an engine there is nothing to do, unless something else is in scope as well.
 async fn prepare(run: &Run, inputs: &ClearInputs) -> Result<Prepared, ExitCode> {
     let engine = run.engine().await;
-    let request = request(run, inputs, engine.as_ref().ok()).await.map_err(|Said| ExitCode::BadInputs)?;
-    let engine = engine.map_err(|error| run.no_engine(&error))?;
-    let connection = connection(&engine).await.map_err(|error| run.no_buildkit(&error))?;
-    let survey = survey(&engine, connection.as_ref()).await.map_err(|error| {
-        run.explain(&format!("find out what there is: {}", chain(error.as_ref())), "look at the engine's own log");
-        ExitCode::NoEngine
-    })?;
-    Ok(Prepared { request, engine, connection, survey })
-}
-
-/// A run that was stopped before anything was removed says so all the same.
-fn cancelled_early(run: &Run, inputs: &ClearInputs) -> ExitCode {
-    let outcome = ClearOutcome {
-        dry_run: inputs.dry_run,
-        items: Vec::new(),
-        freed_bytes: 0,
-        verified: None,
-        duration: run.started.elapsed(),
-        engine: EngineFacts::default(),
-        warnings: Vec::new(),
-        cancelled: true,
+    let project = project_images(run, &inputs.source, engine.as_ref().ok()).await?;
+    if inputs.scope.registry && elsewhere::registry_selectors(inputs, &project).is_empty() {
+        run.explain(
+            "the scope `registry` is to be cleared, and neither `images` nor a tag of the project names a registry",
+            "name it in `images`, as `registry=ghcr.io/org/app:*-cache`, or leave `registry` out of `scope`",
+        );
+        return Err(ExitCode::BadInputs);
+    }
+    let mut prepared = Prepared { project, engine: None, on_engine: None, failures: Vec::new() };
+    if !inputs.scope.is_on_engine() {
+        return Ok(prepared);
+    }
+    let on_engine = async {
+        let engine = engine.map_err(|error| run.no_engine(&error))?;
+        let wanted = inputs.scope.images || inputs.scope.builder;
+        let on_engine =
+            if wanted { Some(engine::prepare(run, inputs, &engine, &prepared.project).await?) } else { None };
+        Ok((engine, on_engine))
     };
-    run.report_clear(&outcome, &inputs.common);
-    run.cancellation.signal().map_or(ExitCode::ClearedInPart, Signal::exit_code)
+    match on_engine.await {
+        Ok((engine, on_engine)) => {
+            prepared.engine = Some(engine);
+            prepared.on_engine = on_engine;
+        }
+        // The error was said; what is elsewhere can be cleared without.
+        Err(_) if inputs.scope.is_elsewhere() => {
+            prepared.failures.push(PlaceOutcome::failed("the engine", "it could not be looked at"));
+        }
+        Err(code) => return Err(code),
+    }
+    Ok(prepared)
 }
 
-/// What is asked: the patterns, and the project's own images where there are none.
-async fn request(run: &Run, inputs: &ClearInputs, engine: Option<&Engine>) -> Result<ClearRequest, Said> {
-    let project = project_images(run, &inputs.source, engine).await?;
-    Ok(ClearRequest {
-        images: inputs.images.clone(),
-        project,
-        repository: run.context.repository.clone(),
-        keep: inputs.keep.clone(),
-        scope: inputs.scope,
-        now: Utc::now(),
-    })
+/// Every place in its order. A signal ends it between two of them, and inside of each.
+async fn carry_out(run: &Run, inputs: &ClearInputs, prepared: Prepared) -> ClearOutcome {
+    let Prepared { project, engine, on_engine, failures } = prepared;
+    let mut outcome = match on_engine {
+        Some(on_engine) => on_engine.carry_out(run, inputs).await,
+        None => ClearOutcome::of_nothing(inputs.scope, inputs.dry_run),
+    };
+    failures.into_iter().for_each(|failure| outcome.add(failure));
+    let ClearScope { builders, registry, packages, actions_cache, .. } = inputs.scope;
+    let mut add = |place| add(run, &mut outcome, place);
+    if let Some(engine) = engine.filter(|_| builders) {
+        add(until_cancelled(run, builders::clear(run, inputs, &engine)).await);
+    }
+    if registry {
+        add(until_cancelled(run, elsewhere::registry(run, inputs, &project)).await);
+    }
+    if packages {
+        add(until_cancelled(run, elsewhere::packages(run, inputs)).await);
+    }
+    if actions_cache {
+        add(until_cancelled(run, elsewhere::actions_cache(run, inputs)).await);
+    }
+    outcome
 }
 
-async fn project_images(run: &Run, source: &ClearSource, engine: Option<&Engine>) -> Result<ProjectImages, Said> {
+/// The place's outcome; `None` if a signal came before it began. Each heeds a later one by itself, so that it can tell what
+/// is gone by then.
+async fn until_cancelled(run: &Run, place: impl Future<Output = PlaceOutcome>) -> Option<PlaceOutcome> {
+    if run.cancellation.is_cancelled() { None } else { Some(place.await) }
+}
+
+/// Adds what became of a place, and tells it. One that a signal kept from its end is not verified, and nor is the rest.
+fn add(run: &Run, outcome: &mut ClearOutcome, place: Option<PlaceOutcome>) {
+    let Some(place) = place else { return outcome.cancel() };
+    place.items.iter().for_each(|item| run.console.passthrough(&progress(item)));
+    let cut_short = run.cancellation.is_cancelled() && !place.left.is_empty();
+    outcome.add(place);
+    if cut_short {
+        outcome.cancel();
+    }
+}
+
+/// The project's own images, by its Compose files or tags.
+async fn project_images(run: &Run, source: &ClearSource, engine: Option<&Engine>) -> Result<ProjectImages, ExitCode> {
     let (files, services) = match source {
         ClearSource::Unknown => return Ok(ProjectImages::OfLedgers),
         ClearSource::Tags(tags) => return Ok(ProjectImages::Named(tags.clone())),
@@ -128,22 +150,9 @@ async fn project_images(run: &Run, source: &ClearSource, engine: Option<&Engine>
         }
         Err(errors) => {
             run.explain(&errors.to_string(), "");
-            Err(Said)
+            Err(ExitCode::BadInputs)
         }
     }
-}
-
-async fn connection(engine: &Engine) -> Result<Option<Connection>, BuildKitError> {
-    if engine.info().has_buildkit { buildkit(engine).await.map(Some) } else { Ok(None) }
-}
-
-async fn survey(engine: &Engine, connection: Option<&Connection>) -> Result<ClearSurvey, BuilderError> {
-    let builder = match connection {
-        Some(connection) => usage::records(connection).await?,
-        None => Vec::new(),
-    };
-    let own = engine.own_container().await?;
-    Ok(ClearSurvey::take(engine, own, builder).await?)
 }
 
 fn progress(item: &ItemOutcome) -> String {
@@ -160,7 +169,7 @@ fn progress(item: &ItemOutcome) -> String {
 fn exit_code(run: &Run, outcome: &ClearOutcome) -> ExitCode {
     let failed = outcome.items.iter().any(|item| matches!(item.fate, Fate::Failed { .. }));
     match run.cancellation.signal() {
-        Some(signal) if outcome.cancelled => signal.exit_code(),
+        Some(signal) if outcome.cancelled => Signal::exit_code(signal),
         _ if failed || outcome.verified == Some(false) => ExitCode::ClearedInPart,
         _ => ExitCode::Done,
     }

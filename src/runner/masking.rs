@@ -7,14 +7,14 @@ use crate::secret::Secret;
 
 /// Every secret value that the inputs hold. Secrets in files are read only when the builder asks for them, and are not here.
 pub fn secrets(inputs: &Inputs) -> Vec<&Secret> {
-    let (common, build) = match inputs {
-        Inputs::Build(build) => (&build.common, Some(build)),
-        Inputs::Clear(clear) => (&clear.common, None),
+    let (common, registry_auth, build) = match inputs {
+        Inputs::Build(build) => (&build.common, &build.registry_auth, Some(build)),
+        Inputs::Clear(clear) => (&clear.common, &clear.registry_auth, None),
     };
     let Common { github_token, .. } = common;
     let mut secrets: Vec<_> = github_token.iter().collect();
+    secrets.extend(registry_auth.iter().map(|RegistryCredential { password, .. }| password));
     if let Some(build) = build {
-        secrets.extend(build.registry_auth.iter().map(|RegistryCredential { password, .. }| password));
         secrets.extend(build.secrets.iter().filter_map(|secret| match &secret.source {
             SecretSource::Value(value) => Some(value),
             SecretSource::File(_) => None,

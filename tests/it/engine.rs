@@ -258,7 +258,7 @@ fn request(images: &[&str], project: &[&str]) -> ClearRequest {
         project: ProjectImages::Named(project.iter().map(|text| text.parse().unwrap()).collect()),
         repository: None,
         keep: vec![],
-        scope: ClearScope { images: true, builder: true },
+        scope: ClearScope { images: true, builder: true, ..ClearScope::default() },
         now: DateTime::from_timestamp(Utc::now().timestamp(), 0).unwrap(),
     }
 }
@@ -267,7 +267,7 @@ async fn clear(engine: &Engine, request: &ClearRequest) -> ClearOutcome {
     let connection = connection(engine).await;
     let survey = ClearSurvey::take(engine, None, records(&connection).await.unwrap()).await.unwrap();
     let plan = plan(request, &survey);
-    let dry = dry_run(engine, &plan, Instant::now());
+    let dry = dry_run(engine, request, &plan, Instant::now());
     assert!(dry.dry_run && dry.freed_bytes == 0 && dry.items.iter().all(|item| item.fate != Fate::Removed));
     let clear = Clear {
         engine,
@@ -324,11 +324,11 @@ on_every_engine!(freed_bytes_do_not_count_what_the_builder_still_holds, |place| 
     connected(place, async |engine: Engine| {
         let tag = unique("held") + ":1";
         buildx(place, &tag);
-        let images_only = ClearScope { images: true, builder: false };
+        let images_only = ClearScope { images: true, ..ClearScope::default() };
         let outcome = clear(&engine, &ClearRequest { scope: images_only, ..request(&[], &[&tag]) }).await;
         assert_eq!(outcome.verified, Some(true), "{outcome:#?}");
         assert!(outcome.freed_bytes < 1_000_000, "the builder still has the layer: {outcome:#?}");
-        let builder_only = ClearScope { images: false, builder: true };
+        let builder_only = ClearScope { builder: true, ..ClearScope::default() };
         let outcome = clear(&engine, &ClearRequest { scope: builder_only, ..request(&[], &[&tag]) }).await;
         assert!(outcome.freed_bytes > 6_000_000, "{outcome:#?}");
         engine.remove_tombstone(tag.trim_end_matches(":1")).await.unwrap();
@@ -404,7 +404,7 @@ on_every_engine!(a_cancelled_clear_stops_between_items, |place| {
         docker(place, &["tag", "busybox:1.36", &first]);
         docker(place, &["tag", "busybox:1.36", &second]);
         let request = ClearRequest {
-            scope: ClearScope { images: true, builder: false },
+            scope: ClearScope { images: true, ..ClearScope::default() },
             ..request(&[first.as_str(), second.as_str()], &[])
         };
         let survey = ClearSurvey::take(&engine, None, vec![]).await.unwrap();

@@ -74,7 +74,7 @@ fn request(images: &[&str]) -> ClearRequest {
         project: ProjectImages::Named(vec!["app".parse().unwrap(), "ghcr.io/org/web:1".parse().unwrap()]),
         repository: Some("org/repo".into()),
         keep: vec![],
-        scope: ClearScope { images: true, builder: true },
+        scope: ClearScope { images: true, builder: true, ..ClearScope::default() },
         now: now(),
     }
 }
@@ -244,7 +244,7 @@ fn marks_what_the_next_build_must_know() {
     assert_eq!(marks(&request(&["ghcr.io/**"])), ["ghcr.io/org/web"]);
     assert_eq!(marks(&request(&["older-than=1d"])), ["app"], "only what was old enough");
     assert_eq!(marks(&ClearRequest { keep: patterns(&["ghcr.io/**"]), ..request(&[]) }), ["app"]);
-    let builder_only = ClearScope { images: false, builder: true };
+    let builder_only = ClearScope { builder: true, ..ClearScope::default() };
     assert_eq!(marks(&ClearRequest { scope: builder_only, ..request(&[]) }), [""; 0]);
 }
 

@@ -28,12 +28,12 @@ pub fn clear(outcome: &ClearOutcome) -> String {
         table(&mut document, &items);
     } else {
         let (news, rest): (Vec<&ItemOutcome>, Vec<&ItemOutcome>) =
-            items.iter().partition(|item| item.place == Place::Builder || rank(&item.fate) < 2);
+            items.iter().partition(|item| is_news(item.place) || rank(&item.fate) < 2);
         table(&mut document, news.get(..SHOWN).unwrap_or(&news));
         let rest: Vec<&ItemOutcome> = news.into_iter().skip(SHOWN).chain(rest).collect();
         document.details(&units::count(rest.len(), "more item"), |document| table(document, &rest));
     }
-    if !(tally.removed.records == 0 && tally.would_remove.records == 0) {
+    if outcome.items.iter().any(takes_from_others) {
         document.block(
             "The builder cache is the engine's, not this project's: builds of other projects on this engine start \
              without it as well.",
@@ -63,7 +63,10 @@ fn proof(outcome: &ClearOutcome, tally: &ClearTally) -> String {
     }
     let kept = tally.kept.words().map(|what| format!(" {what} stayed on purpose.")).unwrap_or_default();
     let proof = match outcome.verified {
-        Some(true) => "A second survey found nothing left: the next build starts fresh.",
+        Some(true) if outcome.scope.images && outcome.scope.builder => {
+            "A second survey found nothing left: the next build starts fresh."
+        }
+        Some(true) => "A second survey found nothing left of what was to be cleared.",
         Some(false) => "A second survey found something left: the next build may take steps from a cache.",
         None => "It was not verified: the next build may take steps from a cache.",
     };
@@ -101,6 +104,21 @@ fn rank(fate: &Fate) -> u8 {
     }
 }
 
+/// Lines that stand for much, and are few.
+fn is_news(place: Place) -> bool {
+    match place {
+        Place::Builder | Place::Builders | Place::Volumes => true,
+        Place::Images | Place::Stages | Place::Ledgers | Place::Registry | Place::Packages | Place::ActionsCache => {
+            false
+        }
+    }
+}
+
+/// Whether builds of other projects lose what went.
+fn takes_from_others(item: &ItemOutcome) -> bool {
+    is_news(item.place) && matches!(item.fate, Fate::Removed | Fate::WouldRemove)
+}
+
 fn table(document: &mut Document, items: &[&ItemOutcome]) {
     let unit = SizeUnit::of(items.iter().map(|item| item.bytes).max().unwrap_or_default());
     let size = format!("Size&nbsp;({})", unit.symbol);
@@ -109,7 +127,8 @@ fn table(document: &mut Document, items: &[&ItemOutcome]) {
         &head,
         items.iter().map(|item| {
             let id = item.id.as_deref().map_or_else(|| "–".to_owned(), short_id);
-            vec![label(item), id, unit.show(item.bytes), fate(&item.fate)]
+            let size = if item.place.has_sizes() { unit.show(item.bytes) } else { "–".to_owned() };
+            vec![label(item), id, size, fate(&item.fate)]
         }),
     );
 }
@@ -117,16 +136,23 @@ fn table(document: &mut Document, items: &[&ItemOutcome]) {
 fn label(item: &ItemOutcome) -> String {
     match item.place {
         Place::Images => name(&item.name),
-        Place::Stages => of_cache("stage image", item),
-        Place::Ledgers => of_cache("ledger", item),
-        Place::Builder => {
-            let count = usize::try_from(item.count).unwrap_or(usize::MAX);
-            format!("{} ({})", sentence(&item.name), units::count(count, "record"))
-        }
+        Place::Stages => named("stage image", item),
+        Place::Ledgers => named("ledger", item),
+        Place::Builder => counted(&sentence(&item.name), item),
+        Place::Builders => counted(&format!("builder {}", name(&item.name)), item),
+        Place::Volumes => named("volume", item),
+        Place::Registry => named("registry tag", item),
+        Place::Packages => named("package", item),
+        Place::ActionsCache => named("Actions cache", item),
     }
 }
 
-fn of_cache(what: &str, item: &ItemOutcome) -> String {
+fn counted(what: &str, item: &ItemOutcome) -> String {
+    let count = usize::try_from(item.count).unwrap_or(usize::MAX);
+    format!("{what} ({})", units::count(count, "record"))
+}
+
+fn named(what: &str, item: &ItemOutcome) -> String {
     let of = item.of.as_deref().map(|of| format!(" ({})", sentence(of))).unwrap_or_default();
     format!("{what} {}{of}", name(&item.name))
 }

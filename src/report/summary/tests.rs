@@ -33,6 +33,7 @@ fn of_clears() {
     for (name, outcome) in [
         ("cleared", fixtures::cleared()),
         ("cleared_in_part", fixtures::cleared_in_part()),
+        ("cleared_everywhere", fixtures::cleared_everywhere()),
         ("cleared_many", fixtures::cleared_many()),
         ("dry_run", fixtures::dry_run()),
     ] {

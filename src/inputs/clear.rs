@@ -1,0 +1,93 @@
+//! The inputs of `mode: clear`.
+
+use crate::image::pattern::Pattern;
+use crate::inputs::error::{Problem, words};
+use crate::inputs::reader::Reader;
+use crate::inputs::selector::{self, RemoteSelector, Selector};
+use crate::inputs::source::{self, ClearSource};
+use crate::inputs::{ClearInputs, ClearScope, entries, parse, table};
+
+/// Reads the inputs of a clear.
+pub(super) fn read(reader: &mut Reader<'_>) -> ClearInputs {
+    let common = parse::common(reader);
+    let source = source::clear(reader);
+    let (images, remote) = selectors(reader);
+    let inputs = ClearInputs {
+        source,
+        images,
+        remote,
+        scope: scope(reader),
+        keep: reader.each(&table::KEEP, entries::pattern),
+        dry_run: reader.boolean(&table::DRY_RUN),
+        registry_auth: parse::registry_auth(reader),
+        common,
+    };
+    check_selectors(reader, &inputs);
+    // A pattern that is wrong was meant to name something.
+    let names_none = inputs.images.is_empty() && !reader.has_failed(&table::IMAGES);
+    // In a job the ledgers of its repository say which images are meant; a machine has no such bounds.
+    let has_repository = reader.raw.environment().non_empty("GITHUB_REPOSITORY").is_some();
+    if inputs.scope.images && names_none && inputs.source == ClearSource::Unknown && !has_repository {
+        reader.fail(&table::SCOPE, Problem::NothingToClear);
+    }
+    inputs
+}
+
+/// The entries of `images`: patterns of images, and what is not on the engine.
+fn selectors(reader: &mut Reader<'_>) -> (Vec<Pattern>, Vec<RemoteSelector>) {
+    let (mut images, mut remote) = (Vec::new(), Vec::new());
+    for selector in reader.each(&table::IMAGES, selector::read) {
+        match selector {
+            Selector::Image(pattern) => images.push(pattern),
+            Selector::Remote(selector) => remote.push(selector),
+        }
+    }
+    (images, remote)
+}
+
+/// Packages and Actions caches must be named: nothing says which of them are this project's. A selector whose place is not
+/// in scope removes nothing, which somebody may wonder about.
+fn check_selectors(reader: &mut Reader<'_>, inputs: &ClearInputs) {
+    let scope = inputs.scope;
+    for (word, is_in_scope, must_be_named) in [
+        ("registry", scope.registry, false),
+        ("packages", scope.packages, true),
+        ("actions-cache", scope.actions_cache, true),
+    ] {
+        let is_named = inputs.remote.iter().any(|selector| selector.scope() == word);
+        if is_named && !is_in_scope {
+            reader.warnings.push(format!("input `images` names something for `scope: {word}`, which is not in scope"));
+        }
+        if is_in_scope && must_be_named && !is_named && !reader.has_failed(&table::IMAGES) {
+            reader.fail(&table::SCOPE, Problem::NothingNamed { scope: word });
+        }
+    }
+}
+
+fn scope(reader: &mut Reader<'_>) -> ClearScope {
+    let entries = reader.list(&table::SCOPE);
+    let mut scope = ClearScope::default();
+    for (number, entry) in (1..).zip(&entries) {
+        let problem = match entry.as_str() {
+            "images" => {
+                scope.images = true;
+                continue;
+            }
+            "builder" => {
+                scope.builder = true;
+                continue;
+            }
+            "builders" => {
+                scope.builders = true;
+                continue;
+            }
+            "registry" | "packages" | "actions-cache" => Problem::Refused {
+                why: "this release clears what is on the engine",
+                way_out: "leave it out; `images`, `builder` and `builders` work",
+            },
+            _ => Problem::NotOneOf { allowed: words(["images", "builder", "builders"]) },
+        };
+        reader.fail_entry(&table::SCOPE, number, entry, problem);
+    }
+    scope
+}
