@@ -14,6 +14,7 @@ pub mod cache;
 pub mod engine;
 pub mod error;
 pub mod execute;
+pub mod github;
 pub mod image;
 pub mod inputs;
 pub mod outcome;

@@ -19,6 +19,7 @@
 //! | `faults` | bad input, dead engines, signals |
 //! | `transport` | the ways to an engine's BuildKit, its going away |
 //! | `gateway` | configs of local images, cache records written to us and read from us |
+//! | `github` | what GitHub is told of a build, and what is done where it cannot be told |
 //! | `ssh` | keys and agents in builds |
 //! | `engine` | the engine API module on its own |
 //! | `ledger` | ledgers: written, read, replaced by several at once |
@@ -37,6 +38,7 @@ mod engine;
 mod faults;
 mod gateway;
 mod generations;
+mod github;
 mod image_cache;
 mod ledger;
 mod memory;

@@ -3,6 +3,7 @@
 mod action;
 mod engine;
 mod export;
+pub(crate) mod github;
 mod images;
 mod long;
 mod peer;

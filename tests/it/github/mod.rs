@@ -1,0 +1,3 @@
+//! What GitHub is told of a build, and what is done where it cannot be told.
+
+mod client;

@@ -1,0 +1,268 @@
+//! A GitHub with a memory, as far as the program uses it, behind a check against GitHub's own description.
+//!
+//! Every request is checked before anything is done for it, and every answer before it is sent, as a validating proxy
+//! would; a test whose requests, or whose fake, break the description fails when the fake is dropped.
+
+mod contract;
+mod fault;
+mod state;
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use contract::{Call, Contract};
+use fault::Effect;
+pub(crate) use fault::Fault;
+pub(crate) use state::{ACTIONS, State};
+use state::{Answer, error};
+
+/// The token that is known.
+pub(crate) const TOKEN: &str = "ghs_the-token-of-the-job";
+
+/// The server; it ends, with all its connections, when this is dropped.
+pub(crate) struct FakeGithub {
+    shared: Arc<Shared>,
+    address: String,
+    stop: CancellationToken,
+}
+
+struct Shared {
+    contract: Contract,
+    /// What stands before every path.
+    base: &'static str,
+    address: String,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    state: State,
+    permissions: BTreeSet<String>,
+    faults: Vec<Fault>,
+    seen: Vec<Seen>,
+    violations: Vec<String>,
+}
+
+/// A request that came.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Seen {
+    pub(crate) method: Method,
+    /// With its query, below the base.
+    pub(crate) path: String,
+    pub(crate) body: Value,
+}
+
+impl FakeGithub {
+    /// With the permissions that the README asks for.
+    pub(crate) fn start() -> Self {
+        Self::start_at("")
+    }
+
+    /// With a base path, as GitHub Enterprise Server has it: `/api/v3`.
+    pub(crate) fn start_at(base: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = format!("http://{}{base}", listener.local_addr().unwrap());
+        let inner = Mutex::new(Inner::default());
+        let shared = Arc::new(Shared { contract: Contract::new(), base, address: address.clone(), inner });
+        let fake = Self { shared, address, stop: CancellationToken::new() };
+        fake.permit(&["contents: read", "checks: write", "pull-requests: write"]);
+        let (shared, stop) = (Arc::clone(&fake.shared), fake.stop.clone());
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(stop.run_until_cancelled(accept(listener, shared)));
+        });
+        fake
+    }
+
+    /// What `GITHUB_API_URL` says.
+    pub(crate) fn url(&self) -> &str {
+        &self.address
+    }
+
+    /// `permissions:` of the job: these and no others. Writing includes reading.
+    pub(crate) fn permit(&self, permissions: &[&str]) {
+        self.with(|inner| inner.permissions = permissions.iter().map(|text| (*text).to_owned()).collect());
+    }
+
+    /// Something goes wrong from now on; the first of several that apply counts.
+    pub(crate) fn goes_wrong(&self, fault: Fault) {
+        self.with(|inner| inner.faults.push(fault));
+    }
+
+    /// Reads or changes what it remembers.
+    pub(crate) fn state<T>(&self, use_it: impl FnOnce(&mut State) -> T) -> T {
+        self.with(|inner| use_it(&mut inner.state))
+    }
+
+    /// Every request that came, in order.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.with(|inner| inner.seen.clone())
+    }
+
+    /// How many requests came with this method whose path has this part.
+    pub(crate) fn count(&self, method: &str, path: &str) -> usize {
+        self.seen().iter().filter(|seen| seen.method == method && seen.path.contains(path)).count()
+    }
+
+    /// What broke the description; a test that means it takes it away.
+    pub(crate) fn violations(&self) -> Vec<String> {
+        self.with(|inner| std::mem::take(&mut inner.violations))
+    }
+
+    fn with<T>(&self, use_it: impl FnOnce(&mut Inner) -> T) -> T {
+        use_it(&mut self.shared.inner.lock().unwrap())
+    }
+}
+
+impl Drop for FakeGithub {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        let violations = self.violations();
+        if !std::thread::panicking() {
+            assert!(violations.is_empty(), "against GitHub's description:\n{}", violations.join("\n"));
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            let service = service_fn(|request| answer(&shared, request));
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+/// `Err` breaks the connection.
+async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, std::io::Error> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.unwrap_or_else(|_gone: hyper::Error| Default::default()).to_bytes();
+    let path = parts.uri.path_and_query().unwrap().as_str();
+    let Some(path) = path.strip_prefix(shared.base) else {
+        return Ok(written(shared, "", Answer::new(404, error("Not Found"))));
+    };
+    let method = parts.method;
+    let effect = {
+        let mut inner = shared.inner.lock().unwrap();
+        let body = serde_json::from_slice(&body).unwrap_or_default();
+        inner.seen.push(Seen { method: method.clone(), path: path.to_owned(), body });
+        // Only the first that applies is used up.
+        inner.faults.iter_mut().find_map(|fault| fault.take(&method, path).then(|| fault.effect.clone()))
+    };
+    match &effect {
+        Some(Effect::Refused { status, headers, message }) => {
+            let mut response = written(shared, path, Answer::new(*status, error(message)));
+            for (name, value) in headers {
+                response.headers_mut().insert(*name, value.parse().unwrap());
+            }
+            return Ok(response);
+        }
+        Some(Effect::Late(by)) => tokio::time::sleep(*by).await,
+        Some(Effect::Together(barrier)) => {
+            barrier.wait().await;
+        }
+        Some(Effect::DoneThen(_) | Effect::DoneThenBroken) | None => {}
+    }
+    let token = parts.headers.get("authorization").and_then(|value| value.to_str().ok());
+    let response = if token == Some(&format!("Bearer {TOKEN}")) {
+        checked(shared, &method, path, &body)
+    } else {
+        written(shared, path, Answer::new(401, error("Bad credentials")))
+    };
+    match effect {
+        Some(Effect::DoneThen(status)) => Ok(written(shared, path, Answer::new(status, error("Bad Gateway")))),
+        Some(Effect::DoneThenBroken) => Err(std::io::Error::other("broken")),
+        _ => Ok(response),
+    }
+}
+
+/// Does what is asked, if the description and the permissions allow it.
+fn checked(shared: &Shared, method: &Method, path: &str, body: &Bytes) -> Response<Full<Bytes>> {
+    let mut inner = shared.inner.lock().unwrap();
+    let (bare, query) = path.split_once('?').unwrap_or((path, ""));
+    let Some(call) = shared.contract.find(method, bare, query) else {
+        inner.violations.push(format!("{method} {path}: no such call"));
+        return written(shared, path, Answer::not_found());
+    };
+    if let Err(violation) = call.check_request(body) {
+        inner.violations.push(format!("{method} {path}: {violation}"));
+        return written(shared, path, Answer::new(422, error("Validation Failed")));
+    }
+    let response = if inner.permits(needed(&call)) {
+        let body = serde_json::from_slice(body).unwrap_or_default();
+        written(shared, path, inner.state.carry_out(&call, &body))
+    } else {
+        written(shared, path, Answer::new(403, error("Resource not accessible by integration")))
+    };
+    let (parts, body) = response.into_parts();
+    let Ok(sent) = body_of(body);
+    if let Err(violation) = call.check_answer(parts.status.as_u16(), &sent) {
+        inner.violations.push(format!("the answer to {method} {path}: {violation}"));
+    }
+    Response::from_parts(parts, Full::new(sent))
+}
+
+/// The bytes of a body that is there already.
+fn body_of(body: Full<Bytes>) -> Result<Bytes, Infallible> {
+    futures_util::FutureExt::now_or_never(body.collect()).unwrap().map(http_body_util::Collected::to_bytes)
+}
+
+/// What the job's token needs for a call.
+fn needed(call: &Call<'_>) -> &'static str {
+    match call.id() {
+        "checks/create" => "checks: write",
+        "checks/list-for-ref" => "checks: read",
+        "repos/list-commits" => "contents: read",
+        "issues/list-comments" => "pull-requests: read",
+        "issues/create-comment" | "issues/update-comment" | "issues/delete-comment" => "pull-requests: write",
+        "users/get-authenticated" => "metadata: read",
+        other => panic!("what does {other} need?"),
+    }
+}
+
+impl Inner {
+    fn permits(&self, needed: &str) -> bool {
+        let writes = needed.replace(": read", ": write");
+        needed == "metadata: read" || self.permissions.contains(needed) || self.permissions.contains(&writes)
+    }
+}
+
+/// An answer as it is sent; of a list the page that `path` asks for, with the link to the next one.
+fn written(shared: &Shared, path: &str, answer: Answer) -> Response<Full<Bytes>> {
+    let mut response =
+        Response::builder().status(answer.status).header("content-type", "application/json; charset=utf-8");
+    let mut body = answer.body;
+    if let Some((key, entries)) = answer.list {
+        let (bare, query) = path.split_once('?').unwrap_or((path, ""));
+        let number =
+            |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}="))?.parse().ok());
+        let (size, page): (usize, usize) = (number("per_page").unwrap_or(30).min(100), number("page").unwrap_or(1));
+        let shown: Vec<Value> = entries.iter().skip(size * (page - 1)).take(size).cloned().collect();
+        if size * page < entries.len() {
+            let others: String =
+                query.split('&').filter(|pair| !pair.starts_with("page=")).collect::<Vec<_>>().join("&");
+            let next = format!("{}{bare}?{others}&page={}", shared.address, page + 1);
+            response = response.header("link", format!("<{next}>; rel=\"next\", <{next}>; rel=\"last\""));
+        }
+        body = match key {
+            Some(key) => serde_json::json!({"total_count": entries.len(), key: shown}),
+            None => shown.into(),
+        };
+    }
+    let text = if body.is_null() { String::new() } else { body.to_string() };
+    response.body(Full::new(Bytes::from(text))).unwrap()
+}
