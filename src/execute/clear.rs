@@ -1,5 +1,9 @@
 //! Carries out the plan of a clear and surveys again: the second survey is the proof.
 
+pub mod actions_cache;
+mod github;
+pub mod packages;
+
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::time::{Duration, Instant};

@@ -16,6 +16,7 @@
 //! | `compose` | Compose projects: order, names, labels |
 //! | `classic` | the classic builder: its cache, its failures, its context |
 //! | `clear` | what a clear removes, keeps and proves |
+//! | `remote` | clears of what is at GitHub: package versions, caches of Actions |
 //! | `faults` | bad input, dead engines, signals |
 //! | `transport` | the ways to an engine's BuildKit, its going away |
 //! | `gateway` | configs of local images, cache records written to us and read from us |
@@ -43,5 +44,6 @@ mod image_cache;
 mod ledger;
 mod memory;
 mod options;
+mod remote;
 mod ssh;
 mod transport;

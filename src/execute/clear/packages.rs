@@ -107,8 +107,8 @@ impl<M: AsyncFn(&str) -> Result<Manifest, String>> PackageClear<'_, M> {
         help: &mut BTreeSet<&'static str>,
     ) -> Fate {
         let id = planned.version.id;
-        let now = self.cancel.run_until_cancelled(packages::version(&call(self.github), found, id));
-        match now.await {
+        let now = async || packages::version(&call(self.github), found, id).await;
+        match self.cancel.run_until_cancelled(now()).await {
             Some(Ok(None)) => return Fate::Removed,
             Some(Ok(Some(now))) => {
                 if let Some(tag) = now.tags().find(|tag| !planned.version.tags.contains(*tag)) {
@@ -126,8 +126,7 @@ impl<M: AsyncFn(&str) -> Result<Manifest, String>> PackageClear<'_, M> {
         };
         let is_missing = matches!(error, GithubError::NotFound { .. });
         if is_missing || error.is_ambiguous() {
-            let now = self.cancel.run_until_cancelled(packages::version(&call(self.github), found, id));
-            if let Some(Ok(None)) = now.await {
+            if let Some(Ok(None)) = self.cancel.run_until_cancelled(now()).await {
                 return Fate::Removed;
             }
         }
@@ -178,11 +177,14 @@ impl<M: AsyncFn(&str) -> Result<Manifest, String>> PackageClear<'_, M> {
 
     fn left(&self, after: &PackagePlan, known: &BTreeSet<u64>) -> Vec<String> {
         let is_new = |planned: &&PlannedVersion| !known.contains(&planned.version.id);
-        let new = after.going().filter(is_new).map(|planned| {
-            format!("package version {} was pushed meanwhile", self.package.name_of(&planned.version))
-        });
+        let new = after
+            .going()
+            .filter(is_new)
+            .map(|planned| format!("package version {} was pushed meanwhile", self.package.name_of(&planned.version)));
         let mut old = after.clone();
-        old.versions.retain(|planned| known.contains(&planned.version.id) || !matches!(planned.action, VersionAction::Remove { .. }));
+        old.versions.retain(|planned| {
+            known.contains(&planned.version.id) || !matches!(planned.action, VersionAction::Remove { .. })
+        });
         old.left().into_iter().map(|left| format!("package version {left}")).chain(new).collect()
     }
 

@@ -6,6 +6,7 @@ mod selector;
 
 use std::fmt;
 
+use bytesize::ByteSize;
 use chrono::{DateTime, Utc};
 
 pub use selector::{CacheReference, CacheSelector, CacheSelectorError};
@@ -76,6 +77,19 @@ impl fmt::Display for ActionsCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reference = self.reference.strip_prefix("refs/heads/").unwrap_or(&self.reference);
         write!(f, "{} ({reference})", self.key)
+    }
+}
+
+impl fmt::Display for ActionsCachePlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Caches of GitHub Actions")?;
+        for PlannedActionsCache { cache, kept_by } in &self.caches {
+            match kept_by {
+                None => writeln!(f, "  remove  {cache}  ({})", ByteSize::b(cache.bytes).display().si())?,
+                Some(entry) => writeln!(f, "  keep    {cache}  (keep: {entry})")?,
+            }
+        }
+        if self.caches.is_empty() { writeln!(f, "  none that is named") } else { Ok(()) }
     }
 }
 

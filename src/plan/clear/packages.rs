@@ -5,7 +5,9 @@
 //! When in doubt a version stays.
 
 mod graph;
+mod manifest;
 mod named;
+mod print;
 mod selector;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +17,7 @@ use chrono::{DateTime, Utc};
 
 use crate::image::pattern::Pattern;
 use graph::Graph;
+pub use manifest::Manifest;
 use named::Verdict;
 pub use selector::{Package, PackageSelector, PackageSelectorError};
 
@@ -29,17 +32,6 @@ pub struct Version {
     pub tags: BTreeSet<String>,
     /// When it changed last: it was pushed then, or a tag came or went.
     pub updated: DateTime<Utc>,
-}
-
-/// What a manifest says about others.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Manifest {
-    /// The digests of the manifests that an index is made of: platforms, and attestations (`unknown/unknown`).
-    pub children: Vec<String>,
-    /// The digest of the manifest that this one is about (OCI `subject`): a signature, an attestation.
-    pub subject: Option<String>,
-    /// Digests and bytes of its config and layers.
-    pub blobs: Vec<(String, u64)>,
 }
 
 /// What there is of one package.
@@ -69,7 +61,7 @@ pub struct PackagePlan {
 pub struct PlannedVersion {
     /// The version.
     pub version: Version,
-    /// Bytes that nothing else in the package holds which stays, and nothing that goes before it.
+    /// Bytes, by its manifest; of one that goes those that nothing holds which stays, nor anything that goes before it.
     pub bytes: u64,
     /// What to do.
     pub action: VersionAction,
@@ -126,6 +118,16 @@ pub struct PackageRequest<'a> {
     pub keep: &'a [Pattern],
     /// The time that ages are counted from.
     pub now: DateTime<Utc>,
+}
+
+impl PackageRequest<'_> {
+    /// Whether the entries could name a version, whatever else there is.
+    pub fn may_name(&self, version: &Version) -> bool {
+        self.selectors.iter().any(|selector| {
+            version.tags.iter().any(|tag| selector.matches_tag(tag))
+                || !version.is_tagged() && selector.takes_untagged()
+        })
+    }
 }
 
 /// Decides what goes.
@@ -219,7 +221,8 @@ impl Fates<'_> {
         planned.extend(self.stays.iter().filter_map(|(at, reason)| {
             let is_named = matches!(self.verdicts.get(*at), Some(Verdict::Taken | Verdict::Kept(_)));
             let version = self.survey.versions.get(*at).filter(|_| is_named)?.clone();
-            Some(PlannedVersion { version, bytes: 0, action: VersionAction::Keep(reason.clone()?) })
+            let bytes = self.blobs(*at).map(|(_, bytes)| bytes).sum();
+            Some(PlannedVersion { version, bytes, action: VersionAction::Keep(reason.clone()?) })
         }));
         planned
     }

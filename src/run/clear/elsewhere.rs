@@ -1,6 +1,6 @@
-//! Places that are not on the engine: registries, GitHub's packages and its Actions caches.
+//! Places that are not on the engine: registries.
 //!
-//! Each function surveys, plans, applies and proves its place, or stops after the plan in a dry run; it heeds the run's
+//! It surveys, plans, applies and proves its place, or stops after the plan in a dry run; it heeds the run's
 //! cancellation, and never fails as a whole: what it could not do is in its outcome.
 
 use super::Run;
@@ -31,16 +31,6 @@ pub(super) async fn registry(_run: &Run, inputs: &ClearInputs, project: &Project
     std::future::ready(PlaceOutcome::failed(&format!("registry {}", named.join(", ")), NOT_YET)).await
 }
 
-/// Versions of GitHub packages.
-pub(super) async fn packages(_run: &Run, _inputs: &ClearInputs) -> PlaceOutcome {
-    std::future::ready(PlaceOutcome::failed("packages", NOT_YET)).await
-}
-
-/// Caches of GitHub Actions.
-pub(super) async fn actions_cache(_run: &Run, _inputs: &ClearInputs) -> PlaceOutcome {
-    std::future::ready(PlaceOutcome::failed("actions-cache", NOT_YET)).await
-}
-
 #[cfg(test)]
 mod tests {
     use super::registry_selectors;
@@ -54,6 +44,7 @@ mod tests {
             remote,
             scope: ClearScope { registry: true, ..ClearScope::default() },
             keep: vec![],
+            keep_caches: vec![],
             dry_run: false,
             registry_auth: vec![],
             common: Common {
