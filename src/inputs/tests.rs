@@ -586,7 +586,8 @@ fn what_does_not_work_is_refused_with_the_way_out() {
     ] {
         assert_eq!(problems(&[(name, value)]), [format!("input `{name}`, `{value}`: {expected}")]);
     }
-    let scope = "input `scope`, `registry`: this release does not clear registries -> leave it out; everything else works";
+    let scope =
+        "input `scope`, `registry`: this release does not clear registries -> leave it out; everything else works";
     assert_eq!(problems(&[("mode", "clear"), ("tags", "a"), ("scope", "images, registry")]), [scope]);
 }
 

@@ -31,6 +31,12 @@ pub struct ActionsCacheClear<'a> {
     pub cancel: &'a CancellationToken,
 }
 
+/// The outcome of a dry run: the plan, with nothing done.
+pub fn dry_run(plan: &ActionsCachePlan) -> PlaceOutcome {
+    let items = plan.caches.iter().map(|planned| item(planned, Fate::WouldRemove)).collect();
+    PlaceOutcome { items, ..PlaceOutcome::default() }
+}
+
 impl ActionsCacheClear<'_> {
     /// Lists the caches and decides.
     ///
@@ -48,14 +54,12 @@ impl ActionsCacheClear<'_> {
         }
     }
 
-    /// The outcome of a dry run: the plan, with nothing done.
-    pub fn dry_run(&self, plan: &ActionsCachePlan) -> PlaceOutcome {
-        let items = plan.caches.iter().map(|planned| item(planned, Fate::WouldRemove)).collect();
-        PlaceOutcome { items, ..PlaceOutcome::default() }
-    }
-
     /// Removes what the plan names, and lists again.
     pub async fn apply(&self, plan: &ActionsCachePlan) -> PlaceOutcome {
+        if plan.going().next().is_none() {
+            // What was listed is what there is.
+            return dry_run(plan);
+        }
         let mut outcome = PlaceOutcome::default();
         let mut remover = Remover::new(self.cancel);
         let mut help = BTreeSet::new();
@@ -67,9 +71,7 @@ impl ActionsCacheClear<'_> {
             outcome.items.push(item(planned, fate));
         }
         outcome.warnings.extend(help);
-        if plan.going().next().is_some() {
-            outcome.warnings.extend(self.mode.and_then(read_only));
-        }
+        outcome.warnings.extend(self.mode.and_then(read_only));
         if self.cancel.run_until_cancelled(self.prove(plan, &mut outcome)).await.is_none() {
             outcome.left.push(format!("{PLACE}: {CANCELLED}"));
         }

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const CALL: Duration = Duration::from_secs(45);
 /// How often a list is read until it has no more of what is gone, and the pause between.
 pub(super) const LOOKS: usize = 3;
-pub(super) const LOOK_PAUSE: Duration = Duration::from_secs(2);
+pub(super) const LOOK_PAUSE: Duration = Duration::from_secs(1);
 pub(super) const CANCELLED: &str = "cancelled before it was done";
 
 /// The same client, for one call that begins now.
@@ -51,36 +51,46 @@ impl<'a> Remover<'a> {
         Self { cancel, pace: Pace::default(), patience: PATIENCE, stopped: None }
     }
 
-    /// Sends one removal when GitHub takes it. What it does not forgive is not tried on the next one either: a limit that
-    /// lasts too long, a token that may not do it.
+    /// Sends one removal when GitHub takes it.
     pub(super) async fn send(&mut self, removal: impl AsyncFn() -> Result<(), GithubError>) -> Result<(), Refusal> {
-        let cancelled = || Refusal::NotDone(CANCELLED.to_owned());
+        if self.stopped.is_none() {
+            let pause = self.pace.next(Instant::now());
+            self.pause(pause).await?;
+        }
+        self.ask(removal).await
+    }
+
+    /// Makes a call. What GitHub does not forgive is not tried on the next item either: a limit that lasts too long, a token
+    /// that may not do it.
+    pub(super) async fn ask<T>(&mut self, call: impl AsyncFn() -> Result<T, GithubError>) -> Result<T, Refusal> {
         loop {
             if let Some(why) = &self.stopped {
                 return Err(Refusal::NotDone(why.clone()));
             }
-            let pause = self.pace.next(Instant::now());
-            self.cancel.run_until_cancelled(tokio::time::sleep(pause)).await.ok_or_else(cancelled)?;
-            let error = match self.cancel.run_until_cancelled(removal()).await.ok_or_else(cancelled)? {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
+            let error = match self.cancel.run_until_cancelled(call()).await {
+                Some(Ok(answer)) => return Ok(answer),
+                Some(Err(error)) => error,
+                None => return Err(Refusal::NotDone(CANCELLED.to_owned())),
             };
             match &error {
-                GithubError::RateLimited { until, .. } => match wait(*until, Utc::now(), self.patience) {
-                    Some(wait) => {
+                GithubError::RateLimited { until, .. } => {
+                    if let Some(wait) = wait(*until, Utc::now(), self.patience) {
                         self.patience = self.patience.saturating_sub(wait);
-                        self.cancel.run_until_cancelled(tokio::time::sleep(wait)).await.ok_or_else(cancelled)?;
+                        self.pause(wait).await?;
                         continue;
                     }
-                    None => self.stopped = Some(reason(&error)),
-                },
-                GithubError::Unauthorized { .. } | GithubError::Forbidden { .. } => {
                     self.stopped = Some(reason(&error));
                 }
+                GithubError::Unauthorized { .. } | GithubError::Forbidden { .. } => self.stopped = Some(reason(&error)),
                 _ => {}
             }
             return Err(Refusal::Answer(error));
         }
+    }
+
+    async fn pause(&self, time: Duration) -> Result<(), Refusal> {
+        let waited = self.cancel.run_until_cancelled(tokio::time::sleep(time)).await;
+        waited.ok_or_else(|| Refusal::NotDone(CANCELLED.to_owned()))
     }
 }
 

@@ -68,18 +68,23 @@ impl<M: AsyncFn(&str) -> Result<Manifest, String>> PackageClear<'_, M> {
 
     /// The outcome of a dry run: the plan, with nothing done.
     pub fn dry_run(&self, surveyed: &Surveyed) -> PlaceOutcome {
-        let items = surveyed.plan.versions.iter().map(|planned| self.item(planned, Fate::WouldRemove)).collect();
-        PlaceOutcome { items, left: Vec::new(), warnings: self.warnings(&surveyed.plan) }
+        PlaceOutcome { items: self.items(&surveyed.plan), left: Vec::new(), warnings: self.warnings(&surveyed.plan) }
     }
 
     /// Removes what the plan names, an image before what it is made of, and looks again.
     pub async fn apply(&self, surveyed: Surveyed) -> PlaceOutcome {
         let mut outcome = PlaceOutcome { warnings: self.warnings(&surveyed.plan), ..PlaceOutcome::default() };
+        if surveyed.plan.going().next().is_none() {
+            // What was found is what there is.
+            outcome.items = self.items(&surveyed.plan);
+            outcome.left = self.left(&surveyed.plan, &BTreeSet::new());
+            return outcome;
+        }
         let mut remover = Remover::new(self.cancel);
         let (mut gone, mut help) = (BTreeSet::new(), BTreeSet::new());
         for planned in &surveyed.plan.versions {
             let fate = match &planned.action {
-                VersionAction::Keep(_) => Fate::Removed,
+                VersionAction::Keep(reason) => Fate::Kept { why: reason.to_string() },
                 VersionAction::Remove { after, .. } if !after.is_subset(&gone) => {
                     Fate::Failed { why: "what it belongs to is not removed".to_owned() }
                 }
@@ -98,7 +103,7 @@ impl<M: AsyncFn(&str) -> Result<Manifest, String>> PackageClear<'_, M> {
         outcome
     }
 
-    /// Removes a version, unless it got another tag since it was looked at.
+    /// Removes a version. An image is looked at once more before: it may have got another tag.
     async fn remove(
         &self,
         remover: &mut Remover<'_>,
@@ -108,16 +113,17 @@ impl<M: AsyncFn(&str) -> Result<Manifest, String>> PackageClear<'_, M> {
     ) -> Fate {
         let id = planned.version.id;
         let now = async || packages::version(&call(self.github), found, id).await;
-        match self.cancel.run_until_cancelled(now()).await {
-            Some(Ok(None)) => return Fate::Removed,
-            Some(Ok(Some(now))) => {
-                if let Some(tag) = now.tags().find(|tag| !planned.version.tags.contains(*tag)) {
-                    return Fate::Kept { why: format!("tagged {tag} meanwhile") };
+        if matches!(&planned.action, VersionAction::Remove { with: None, .. }) {
+            match remover.ask(now).await {
+                Ok(None) => return Fate::Removed,
+                Ok(Some(now)) => {
+                    if let Some(tag) = now.tags().find(|tag| !planned.version.tags.contains(*tag)) {
+                        return Fate::Kept { why: format!("tagged {tag} meanwhile") };
+                    }
                 }
+                Err(Refusal::NotDone(why)) => return Fate::Failed { why },
+                Err(Refusal::Answer(error)) => return Fate::Failed { why: reason(&error) },
             }
-            // The removal itself will say what is wrong.
-            Some(Err(_)) => {}
-            None => return Fate::Failed { why: CANCELLED.to_owned() },
         }
         let error = match remover.send(async || packages::delete(&call(self.github), found, id).await).await {
             Ok(()) => return Fate::Removed,
@@ -231,16 +237,21 @@ impl<M: AsyncFn(&str) -> Result<Manifest, String>> PackageClear<'_, M> {
         format!("package {}", self.package)
     }
 
+    /// The items before anything is done.
+    fn items(&self, plan: &PackagePlan) -> Vec<ItemOutcome> {
+        let fate = |planned: &PlannedVersion| match &planned.action {
+            VersionAction::Keep(reason) => Fate::Kept { why: reason.to_string() },
+            VersionAction::Remove { .. } => Fate::WouldRemove,
+        };
+        plan.versions.iter().map(|planned| self.item(planned, fate(planned))).collect()
+    }
+
     fn item(&self, planned: &PlannedVersion, fate: Fate) -> ItemOutcome {
         let more: Vec<&str> = planned.version.tags.iter().skip(1).map(String::as_str).collect();
         let of = match &planned.action {
             VersionAction::Remove { with: Some(whole), .. } => Some(format!("part of {whole}")),
-            _ if more.is_empty() => None,
-            _ => Some(format!("also {}", more.join(", "))),
-        };
-        let fate = match &planned.action {
-            VersionAction::Keep(reason) => Fate::Kept { why: reason.to_string() },
-            VersionAction::Remove { .. } => fate,
+            VersionAction::Remove { with: None, .. } if !more.is_empty() => Some(format!("also {}", more.join(", "))),
+            VersionAction::Remove { .. } | VersionAction::Keep(_) => None,
         };
         ItemOutcome {
             place: Place::Packages,

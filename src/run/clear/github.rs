@@ -7,7 +7,7 @@ use chrono::Utc;
 use super::Run;
 use super::manifests::Manifests;
 use crate::error::chain;
-use crate::execute::clear::actions_cache::ActionsCacheClear;
+use crate::execute::clear::actions_cache::{ActionsCacheClear, dry_run};
 use crate::execute::clear::packages::PackageClear;
 use crate::github::{Access, Github, GithubError};
 use crate::inputs::{ClearInputs, RemoteSelector};
@@ -77,7 +77,7 @@ pub(super) async fn actions_cache(run: &Run, inputs: &ClearInputs) -> PlaceOutco
     match clear.prepare().await {
         Ok(plan) => {
             print(run, &plan);
-            if inputs.dry_run { clear.dry_run(&plan) } else { clear.apply(&plan).await }
+            if inputs.dry_run { dry_run(&plan) } else { clear.apply(&plan).await }
         }
         Err(failed) => failed,
     }

@@ -78,7 +78,9 @@ fn a_dry_run_reads_only() {
 fn pages_are_read() {
     let fake = seeded();
     fake.state(|state| {
-        (0..140).for_each(|number| drop(state.storage.cache(&format!("many-{number}"), MAIN, 1)));
+        for number in 0..140 {
+            state.storage.cache(&format!("many-{number}"), MAIN, 1);
+        }
     });
     let run = caches(&fake, "actions-cache=many-*").run().expect_code(0);
     assert_eq!((left(&fake).len(), removals(&fake).len()), (6, 140));

@@ -24,8 +24,10 @@ fn faults(method: &'static str, path: &'static str) -> Vec<Fault> {
         refused(404, "Not Found"),
         refused(409, "Conflict"),
         refused(500, "Server Error"),
-        refused(429, "Too many requests").header("retry-after", 3600),
-        refused(403, "API rate limit exceeded").header("x-ratelimit-remaining", 0).header("x-ratelimit-reset", reset),
+        refused(429, "Too many requests").header("retry-after", "3600"),
+        refused(403, "API rate limit exceeded")
+            .header("x-ratelimit-remaining", "0")
+            .header("x-ratelimit-reset", &reset.to_string()),
         Fault::done_then(method, path, 502),
         Fault::done_then_broken(method, path),
     ];
@@ -160,7 +162,7 @@ fn one_that_fails_does_not_keep_the_others() {
 fn a_limit_that_ends_soon_is_waited_for_and_another_is_named() {
     let fake = seeded();
     let soon = Fault::refused("DELETE", CACHES, 429, "You have exceeded a secondary rate limit");
-    fake.goes_wrong(soon.times(1).header("retry-after", 1));
+    fake.goes_wrong(soon.times(1).header("retry-after", "1"));
     let begun = Instant::now();
     caches(&fake, "actions-cache=deps-*").run().expect_code(0);
     assert!(begun.elapsed() >= Duration::from_secs(1));
@@ -168,7 +170,9 @@ fn a_limit_that_ends_soon_is_waited_for_and_another_is_named() {
     let fake = seeded();
     let reset = Utc::now() + chrono::TimeDelta::minutes(30);
     let limit = Fault::refused("DELETE", "/actions/caches/2", 403, "API rate limit exceeded");
-    fake.goes_wrong(limit.header("x-ratelimit-remaining", 0).header("x-ratelimit-reset", reset.timestamp()));
+    fake.goes_wrong(
+        limit.header("x-ratelimit-remaining", "0").header("x-ratelimit-reset", &reset.timestamp().to_string()),
+    );
     let run = caches(&fake, "actions-cache=deps-*").run().expect_code(4);
     let until = format!("rate limited until {}", reset.format("%H:%M:%S UTC"));
     assert_eq!(

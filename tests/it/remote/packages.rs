@@ -116,14 +116,14 @@ fn a_persons_package_is_found_and_pages_are_read() {
     let it = Seeded::new();
     it.fake.state(|state| {
         let storage = &mut state.storage;
-        for number in 0..230 {
+        for number in 0..120 {
             storage.image(APP, &[&format!("sha-{number}")], 1);
         }
         storage.packages.get_mut(APP).unwrap().of_person = true;
     });
     let run = it.clear(":sha-*").run().expect_code(0);
     assert_eq!(run.output("verified"), "true");
-    assert_eq!(removals(&it.fake).len(), 230);
+    assert_eq!(removals(&it.fake).len(), 120);
     assert!(it.left().contains(&it.orphan), "untagged versions were not named");
     it.bystanders_are_there();
     assert!(it.fake.count("GET", "/users/org/packages/container/app/versions?") > 3);
