@@ -78,6 +78,21 @@ impl Connection {
         Ok(Self { channel, address: address.clone(), transport })
     }
 
+    /// Speaks over a stream that is open already: what `buildctl dial-stdio` in a builder's container gives. It is not
+    /// opened again when it ends.
+    pub async fn over(stream: ByteStream, address: &Address) -> Result<Self, BuildKitError> {
+        let first = Arc::new(std::sync::Mutex::new(Some(SessionStream::new(stream))));
+        let connector = tower::service_fn(move |_: Uri| {
+            let ready = first.lock().ok().and_then(|mut slot| slot.take());
+            std::future::ready(ready.map(TokioIo::new).ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)))
+        });
+        let channel = tonic::transport::Endpoint::from_static("http://docker")
+            .connect_with_connector(connector)
+            .await
+            .map_err(|source| BuildKitError::Channel { address: address.clone(), source })?;
+        Ok(Self { channel, address: address.clone(), transport: Transport::Direct })
+    }
+
     /// A client of the control API.
     pub(crate) fn control(&self) -> ControlClient<Channel> {
         ControlClient::new(self.channel.clone())

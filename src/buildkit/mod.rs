@@ -4,6 +4,7 @@
 //! connection (two transports, one client) -> session (services that the builder calls) -> solve -> trace (events, steps)
 //! ```
 
+pub mod activity;
 pub mod connection;
 mod error;
 pub mod gateway;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use bollard::models::{ContainerInspectResponse, ContainerSummary};
+use bollard::models::{ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum};
 use bollard::query_parameters::{InspectContainerOptions, ListContainersOptions};
 
 use super::{Engine, EngineError};
@@ -21,6 +21,10 @@ pub struct Container {
     pub image: String,
     /// Its labels; the runner's own is six hexadecimal digits without a value.
     pub labels: BTreeMap<String, String>,
+    /// Whether it runs.
+    pub running: bool,
+    /// The names of the volumes that it mounts.
+    pub volumes: Vec<String>,
 }
 
 /// A mount of a container.
@@ -157,6 +161,8 @@ impl From<ContainerSummary> for Container {
             image_id: container.image_id.unwrap_or_default(),
             image: container.image.unwrap_or_default(),
             labels: container.labels.unwrap_or_default().into_iter().collect(),
+            running: container.state == Some(ContainerSummaryStateEnum::RUNNING),
+            volumes: container.mounts.unwrap_or_default().into_iter().filter_map(|mount| mount.name).collect(),
         }
     }
 }

@@ -13,9 +13,9 @@ use super::{Engine, EngineError};
 use crate::image::ImageReference;
 
 /// Where `/system/df` learnt to leave everything but images out.
-const DF_TYPES_API: ApiVersion = ApiVersion { major: 1, minor: 42 };
+pub(super) const DF_TYPES_API: ApiVersion = ApiVersion { major: 1, minor: 42 };
 /// Measuring images and, on Docker 20.10, volumes and containers with them, takes minutes on a large host.
-const DF_TIMEOUT: Duration = Duration::from_secs(600);
+pub(super) const DF_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// While a build is at work, Docker 28 may stumble over a snapshot that goes away while it measures: `snapshot … does not
 /// exist`, with status 404.
@@ -205,7 +205,7 @@ impl From<ImageInspect> for ImageDetails {
 }
 
 /// The engine writes -1 for what it does not know.
-fn bytes(size: i64) -> u64 {
+pub(super) fn bytes(size: i64) -> u64 {
     u64::try_from(size).unwrap_or(0)
 }
 

@@ -4,6 +4,7 @@
 //! URL, hides why no connection could be opened, and cuts long uploads off. Streams of JSON messages and what bollard
 //! cannot say (several tags, ulimits, disk usage before API 1.52) go through the transport directly.
 
+mod builders;
 mod classic;
 mod containers;
 mod error;
@@ -20,6 +21,7 @@ use bollard::{BollardRequest, ClientVersion, Docker};
 
 use crate::address::Address;
 
+pub use builders::{BuilderContainer, Builders, StateVolume};
 pub use classic::{ClassicBuild, ClassicEvent};
 pub use containers::{Container, Mount, OwnContainer};
 pub use error::{EngineError, RunnerKind};

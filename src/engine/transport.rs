@@ -71,7 +71,7 @@ impl Transport {
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(connection)).await.map_err(TransportError::Http)?;
         // Ends by itself when the request's body is sent and the response's body is read or dropped.
-        tokio::spawn(connection);
+        tokio::spawn(connection.with_upgrades());
         sender.send_request(request).await.map_err(TransportError::Http)
     }
 

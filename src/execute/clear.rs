@@ -1,6 +1,7 @@
 //! Carries out the plan of a clear and surveys again: the second survey is the proof.
 
 pub mod actions_cache;
+pub mod builders;
 mod github;
 pub mod packages;
 
@@ -212,7 +213,7 @@ fn removed(images: &[PlannedImage], items: &[ItemOutcome]) -> BTreeSet<String> {
     .collect()
 }
 
-/// Prunes until nothing is left, or nothing more goes.
+/// Removes the records of the engine's builder.
 async fn clear_builder<S, SF, P, PF>(planned: PlannedBuilder, cache: &BuilderCache<S, P>) -> Vec<ItemOutcome>
 where
     S: Fn() -> SF,
@@ -220,14 +221,35 @@ where
     P: Fn() -> PF,
     PF: Future<Output = Result<Pruned, BuilderError>>,
 {
-    let mut removed = RecordSum::default();
-    let mut left = planned;
-    let mut failure = None;
+    let Pruning { removed, left, failure } = prune(planned, cache).await;
+    let removed = (removed.count > 0).then(|| builder_item(removed, Fate::Removed));
+    let why = failure.unwrap_or_else(|| "the builder did not remove them".to_owned());
+    let failed = (left.remove.count > 0).then(|| builder_item(left.remove, Fate::Failed { why }));
+    removed.into_iter().chain(failed).chain(in_use_item(left.in_use)).collect()
+}
+
+/// What pruning a builder came to.
+struct Pruning {
+    removed: RecordSum,
+    left: PlannedBuilder,
+    /// Why it ended early.
+    failure: Option<String>,
+}
+
+/// Prunes until nothing is left, or nothing more goes.
+async fn prune<S, SF, P, PF>(planned: PlannedBuilder, cache: &BuilderCache<S, P>) -> Pruning
+where
+    S: Fn() -> SF,
+    SF: Future<Output = Result<Vec<Record>, BuilderError>>,
+    P: Fn() -> PF,
+    PF: Future<Output = Result<Pruned, BuilderError>>,
+{
+    let mut pruning = Pruning { removed: RecordSum::default(), left: planned, failure: None };
     let begun = tokio::time::Instant::now();
     for _ in 0..PRUNE_ROUNDS {
-        if left.remove.count == 0 {
+        if pruning.left.remove.count == 0 {
             // A build that has just ended lets its records go a moment later.
-            if left.in_use.count == 0 || begun.elapsed() > RELEASE {
+            if pruning.left.in_use.count == 0 || begun.elapsed() > RELEASE {
                 break;
             }
             tokio::time::sleep(RELEASE_PAUSE).await;
@@ -238,23 +260,21 @@ where
         };
         match round.await {
             Ok((pruned, now)) => {
+                let removed = &mut pruning.removed;
                 removed.count = removed.count.saturating_add(pruned.records);
                 removed.bytes = removed.bytes.saturating_add(pruned.bytes);
-                left = now;
-                if pruned.records == 0 && left.remove.count > 0 {
+                pruning.left = now;
+                if pruned.records == 0 && pruning.left.remove.count > 0 {
                     break;
                 }
             }
             Err(error) => {
-                failure = Some(chain(error.as_ref()));
+                pruning.failure = Some(chain(error.as_ref()));
                 break;
             }
         }
     }
-    let removed = (removed.count > 0).then(|| builder_item(removed, Fate::Removed));
-    let why = failure.unwrap_or_else(|| "the builder did not remove them".to_owned());
-    let failed = (left.remove.count > 0).then(|| builder_item(left.remove, Fate::Failed { why }));
-    removed.into_iter().chain(failed).chain(in_use_item(left.in_use)).collect()
+    pruning
 }
 
 fn image_item(image: &PlannedImage, fate: Fate) -> ItemOutcome {

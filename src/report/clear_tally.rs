@@ -35,6 +35,8 @@ impl ClearTally {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Share {
     counts: BTreeMap<Place, u64>,
+    /// Builders as a whole, where it is not about so many records.
+    builders: u64,
     /// The bytes of all of them, in the figures of whoever keeps them. Images share layers: it may be more than what is on
     /// disk.
     pub(super) bytes: u64,
@@ -68,7 +70,9 @@ impl Share {
                 | Place::Packages
                 | Place::ActionsCache => true,
             };
-            if counted {
+            if item.place == Place::Builders && item.count == 0 {
+                share.builders = share.builders.saturating_add(1);
+            } else if counted {
                 let count = share.counts.entry(item.place).or_default();
                 *count = count.saturating_add(item.count);
                 share.bytes = share.bytes.saturating_add(item.bytes);
@@ -79,7 +83,7 @@ impl Share {
 
     /// Whether there is nothing in it.
     pub(super) fn is_empty(&self) -> bool {
-        self.counts.values().all(|count| *count == 0)
+        self.builders == 0 && self.counts.values().all(|count| *count == 0)
     }
 
     /// How many there are in these places together.
@@ -99,9 +103,11 @@ impl Share {
 
     /// `3 images, 1 ledger and 48 builder records`, or nothing.
     pub(super) fn words(&self) -> Option<String> {
-        let counts = WORDS.map(|(places, noun)| (usize::try_from(self.count(places)).unwrap_or(usize::MAX), noun));
+        let counts =
+            WORDS.map(|(places, noun)| (self.count(places), noun)).into_iter().chain([(self.builders, "builder")]);
+        let counts = counts.map(|(count, noun)| (usize::try_from(count).unwrap_or(usize::MAX), noun));
         let mut words: Vec<String> =
-            counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, noun)| units::count(count, noun)).collect();
+            counts.filter(|(count, _)| *count > 0).map(|(count, noun)| units::count(count, noun)).collect();
         let last = words.pop()?;
         Some(if words.is_empty() { last } else { format!("{} and {last}", words.join(", ")) })
     }
@@ -148,7 +154,7 @@ mod tests {
              Actions caches"
         );
         assert_eq!((tally.removed.all_images(), tally.removed.records()), (3, 73));
-        assert_eq!(tally.kept.words().unwrap_or_default(), "1 image and 7 builder records");
+        assert_eq!(tally.kept.words().unwrap_or_default(), "1 image and 1 builder");
         assert_eq!(tally.failed.words().unwrap_or_default(), "1 registry tag");
     }
 }

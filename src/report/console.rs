@@ -139,8 +139,11 @@ fn of(what: &str, item: &ItemOutcome) -> String {
 }
 
 fn counted(what: &str, item: &ItemOutcome) -> String {
-    let count = usize::try_from(item.count).unwrap_or(usize::MAX);
-    format!("{what} ({})", units::count(count, "record"))
+    match usize::try_from(item.count).unwrap_or(usize::MAX) {
+        // Nobody knows how many, or it does not matter.
+        0 => what.to_owned(),
+        count => format!("{what} ({})", units::count(count, "record")),
+    }
 }
 
 fn fate(fate: &Fate) -> String {

@@ -1,5 +1,7 @@
 //! Clears: what goes, what stays, what is proven.
 
+mod builders;
+
 use crate::support::{Action, Engine, Finished, Project, docker, on_every_engine, unique};
 
 struct Cleared {

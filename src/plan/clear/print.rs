@@ -79,7 +79,7 @@ impl fmt::Display for RecordSum {
     }
 }
 
-fn size(bytes: u64) -> impl fmt::Display {
+pub(super) fn size(bytes: u64) -> impl fmt::Display {
     ByteSize::b(bytes).display().si()
 }
 

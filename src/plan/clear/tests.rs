@@ -46,6 +46,8 @@ fn container(name: &str, image_id: &str, image: &str) -> Container {
         image_id: image_id.into(),
         image: image.into(),
         labels: BTreeMap::new(),
+        running: true,
+        volumes: vec![],
     }
 }
 

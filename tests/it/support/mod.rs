@@ -1,6 +1,7 @@
 //! What every test needs: engines, projects, and the program run as a runner runs it.
 
 mod action;
+mod builder;
 mod engine;
 mod export;
 pub(crate) mod github;
@@ -11,6 +12,7 @@ mod project;
 mod proxy;
 
 pub(crate) use action::{Action, Finished};
+pub(crate) use builder::Builder;
 pub(crate) use engine::{Engine, engine};
 pub(crate) use export::exported;
 pub(crate) use images::Images;
