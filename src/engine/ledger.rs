@@ -184,7 +184,7 @@ impl Engine {
 
     /// What the engine refuses is left to the next writer: another may have been faster (status 404, and on a graph driver
     /// 500, `unrecognized image ID`), a container may have been made from it (409).
-    async fn remove_leftover(&self, image: &str) -> Result<(), EngineError> {
+    pub(super) async fn remove_leftover(&self, image: &str) -> Result<(), EngineError> {
         match self.remove_image(image, Parents::Keep).await {
             Ok(_) | Err(EngineError::Refused { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -193,7 +193,12 @@ impl Engine {
 
     /// The containerd image store fails a list with status 404 if an image goes away meanwhile: `failed to read config
     /// content: … not found`.
-    async fn list_filtered(&self, action: &str, filter: &str, value: &str) -> Result<Vec<Image>, EngineError> {
+    pub(super) async fn list_filtered(
+        &self,
+        action: &str,
+        filter: &str,
+        value: &str,
+    ) -> Result<Vec<Image>, EngineError> {
         let filters = HashMap::from([(filter.to_owned(), vec![value.to_owned()])]);
         let options = ListImagesOptions { filters: Some(filters), ..ListImagesOptions::default() };
         let mut attempts = LIST_ATTEMPTS;

@@ -106,7 +106,6 @@ impl Engine {
     pub async fn write_tombstone(&self, tombstone: &Tombstone) -> Result<(), EngineError> {
         let action = format!("leave the mark that {} was cleared", tombstone.repository);
         let name = Tombstone::name_for(&tombstone.repository);
-        let predecessor = self.inspect_image(&name).await?;
         let label = tombstone
             .label_instruction()
             .map_err(|source| EngineError::Malformed { action: action.clone(), source: source.into() })?;
@@ -130,11 +129,14 @@ impl Engine {
                 })
             })
             .await?;
-        // The name has moved on to the new image: without this the old one would stay behind without a name.
-        match predecessor {
-            Some(image) => self.remove_if_there(&image.id).await,
-            None => Ok(()),
+        // The name has moved on to the new image: without this the old one would stay behind without a name, and so would
+        // one of two that clears at the same time wrote.
+        for mark in self.list_filtered(&action, "label", LABEL).await? {
+            if mark.tags.is_empty() {
+                self.remove_leftover(&mark.id).await?;
+            }
         }
+        Ok(())
     }
 
     /// Takes a mark away; none to take is fine.

@@ -118,6 +118,8 @@ pub struct BuildInputs {
     pub commit_arg: String,
     /// The commit; the head commit of the run if absent.
     pub commit: Option<String>,
+    /// Whether the first build after a clear fails if it takes any step from a cache.
+    pub fail_if_stale: bool,
     /// How layers are compressed.
     pub compression: Compression,
     /// Credentials for pulling base images and cache.

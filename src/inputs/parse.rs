@@ -82,6 +82,7 @@ fn build(reader: &mut Reader<'_>) -> BuildInputs {
         cache_max_age: cache_max_age(reader),
         cache_stages: reader.boolean(&table::CACHE_STAGES),
         remove_superseded: reader.boolean(&table::REMOVE_SUPERSEDED),
+        fail_if_stale: reader.boolean(&table::FAIL_IF_STALE),
         compression: compression(reader),
         commit_arg: commit_arg(reader),
         commit: reader.text(&table::COMMIT).map(str::to_owned),

@@ -201,10 +201,8 @@ declare! {
         .refused("there is no baseline to compare with in this release",
             "leave it unset; the output `duration-seconds` can be compared in a later step");
     FAIL_IF_STALE = Input::new("fail-if-stale", Boolean, Build,
-        "Fail if the build after a clear takes any step from a cache. Not in this release.")
-        .default("false")
-        .refused_unless(FALSE, "this gate does not work in this release",
-            "leave it unset; compare the output `steps-cached` with 0 in a later step");
+        "Fail if the first build after a clear takes any step from a cache.")
+        .default("false");
     OUTPUTS = Input::new("outputs", Lines, Build, "Not supported: the image always goes into the engine.")
         .refused("the image always goes into the engine, and nowhere else",
             "leave it unset; `docker save` or `docker cp` in a later step exports it");

@@ -175,7 +175,8 @@ fn reads_how_to_build() {
     ]);
     assert_eq!(inputs.cache_key.as_deref(), Some("web"));
     assert_eq!(inputs.cache_max_age, TimeDelta::try_days(7));
-    assert!(!inputs.cache_stages && !inputs.remove_superseded);
+    assert!(!inputs.cache_stages && !inputs.remove_superseded && !inputs.fail_if_stale);
+    assert!(build(&[("fail-if-stale", "true")]).fail_if_stale);
     assert_eq!(
         inputs.build_args,
         pairs(&[
@@ -543,11 +544,6 @@ fn what_does_not_work_is_refused_with_the_way_out() {
             "there is no baseline to compare with in this release -> leave it unset; the output `duration-seconds` can be compared in a later step",
         ),
         (
-            "fail-if-stale",
-            "true",
-            "this gate does not work in this release -> leave it unset; compare the output `steps-cached` with 0 in a later step",
-        ),
-        (
             "outputs",
             "type=local,dest=o",
             "the image always goes into the engine, and nowhere else -> leave it unset; `docker save` or `docker cp` in a later step exports it",
@@ -593,7 +589,7 @@ fn what_does_not_work_is_refused_with_the_way_out() {
 
 #[test]
 fn harmless_values_of_refused_inputs_are_taken() {
-    build(&[("load", "False"), ("push", "false"), ("fail-if-stale", "FALSE"), ("call", "build")]);
+    build(&[("load", "False"), ("push", "false"), ("call", "build")]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `mode: build`.
 
 mod keep;
+mod stale;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -72,9 +73,12 @@ pub(super) async fn build(run: &Run, inputs: &BuildInputs) -> ExitCode {
         gate: None,
         advice: Vec::new(),
     };
-    consume(run, &prepared, &outcome).await;
+    let stale = if inputs.fail_if_stale { stale::stale(&outcome) } else { Vec::new() };
+    if stale.is_empty() {
+        consume(run, &prepared, &outcome).await;
+    }
     run.report_build(&outcome, &inputs.common);
-    exit_code(run, &outcome)
+    run.stale_gate(&stale, exit_code(run, &outcome))
 }
 
 /// A run that was stopped before anything was built says so all the same.

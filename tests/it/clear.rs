@@ -1,6 +1,10 @@
 //! Clears: what goes, what stays, what is proven.
 
 mod builders;
+mod faults;
+mod held;
+mod stale;
+mod together;
 
 use crate::support::{Action, Engine, Finished, Project, docker, on_every_engine, unique};
 

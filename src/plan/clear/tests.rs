@@ -1,6 +1,7 @@
 //! Plans of clears: surveys and requests in, decisions and texts out.
 
 mod cache;
+mod oracle;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;

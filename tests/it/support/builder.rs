@@ -2,7 +2,8 @@
 //!
 //! BuildKit's own image cannot be pulled everywhere, so the BuildKit in the container is the one that every dockerd has: the
 //! container runs the engine's own dockerd, bind-mounted from the engine's root, with its data in the volume where a builder
-//! has its state. `buildctl` is a stand-in for what buildx calls, `dial-stdio`: it passes gRPC on. Name, volume and protocol
+//! has its state. `buildctl` and `buildkitd` are stand-ins for what buildx calls there: `dial-stdio`, which passes gRPC
+//! on, and the version. Name, volume and protocol
 //! are a builder's; buildx itself builds in it.
 
 use std::os::unix::fs::PermissionsExt;
@@ -16,6 +17,7 @@ use super::{Engine, Project, docker, unique};
 
 const BUILDCTL: &str = r#"#!/usr/bin/perl
 use strict;
+if ($0 =~ /buildkitd$/) { print "buildkitd stand-in v0.8.0 0\n"; exit 0 }
 use IO::Socket::UNIX;
 use IO::Select;
 my $socket = IO::Socket::UNIX->new(Peer => '/run/builder.sock') or exit 1;
@@ -49,14 +51,20 @@ impl<'a> Builder<'a> {
         std::fs::write(&program, BUILDCTL).unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
         let state = format!("{volume}:/var/lib/buildkit");
-        let create = "create --privileged --network none -v /usr:/usr:ro -v /usr/lib:/lib:ro -v /usr/lib64:/lib64:ro \
-                      -v /usr/sbin:/sbin:ro -e PATH=/usr/sbin:/usr/bin:/bin -e DOCKER_RAMDISK=true";
+        // Not privileged: an engine that is not itself given every capability cannot give them all.
+        let create = "create --cap-add SYS_ADMIN --cap-add NET_ADMIN --cap-add SYS_PTRACE --network none \
+                      --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
+                      --security-opt systempaths=unconfined -v /sys/fs/cgroup:/sys/fs/cgroup:rw \
+                      -v /usr:/usr:ro -v /usr/lib:/lib:ro -v /usr/lib64:/lib64:ro -v /usr/sbin:/sbin:ro \
+                      -e PATH=/usr/sbin:/usr/bin:/bin -e DOCKER_RAMDISK=true";
         let daemon = "busybox:1.36 dockerd --data-root /var/lib/buildkit --exec-root /run/builder --pidfile /run/pid \
                       --host unix:///run/builder.sock --bridge=none --iptables=false --ip6tables=false \
                       --storage-driver overlay2";
         let arguments: Vec<&str> = create.split_whitespace().chain(["--name", &container, "-v", &state]).collect();
         docker(engine, &arguments.into_iter().chain(daemon.split_whitespace()).collect::<Vec<_>>());
-        docker(engine, &["cp", &program.display().to_string(), &format!("{container}:/bin/buildctl")]);
+        for name in ["buildctl", "buildkitd"] {
+            docker(engine, &["cp", &program.display().to_string(), &format!("{container}:/bin/{name}")]);
+        }
         docker(engine, &["start", &container]);
         builder.expect(&["buildx", "create", "--name", &builder.name, "--driver", "docker-container"]);
         builder.wait();
@@ -89,11 +97,12 @@ impl<'a> Builder<'a> {
 
     /// A build in it that takes as long as a step's command, in a base image that the builder is given.
     pub(crate) fn begin(&self, step: &str) -> (Command, Project) {
-        let load = format!("docker --host unix:///run/builder.sock load");
         let mut save =
             command(self.engine).args(["save", "busybox:1.36"]).stdout(std::process::Stdio::piped()).spawn().unwrap();
         let mut loading = command(self.engine);
-        loading.args(["exec", "-i", &self.container(), "sh", "-c", &load]).stdin(save.stdout.take().unwrap());
+        loading
+            .args(["exec", "-i", &self.container(), "docker", "--host=unix:///run/builder.sock", "load"])
+            .stdin(save.stdout.take().unwrap());
         assert!(loading.status().unwrap().success() && save.wait().unwrap().success());
         let text = format!("FROM busybox:1.36\nRUN echo {} && {step}\n", unique("begin"));
         let project = Project::new(&[("Dockerfile", &text)]);

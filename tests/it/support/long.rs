@@ -11,20 +11,30 @@ pub(crate) struct LongBuild {
     pub(crate) action: Action,
     pub(crate) child: Child,
     pub(crate) step: LongStep,
+    pub(crate) tag: String,
     _project: Project,
 }
 
 impl LongBuild {
     /// Begins it, and comes back once its step runs.
     pub(crate) fn start(engine: &Engine) -> Self {
+        Self::with_step(engine, |step| step.to_owned())
+    }
+
+    /// One whose step ends by itself after so many seconds.
+    pub(crate) fn start_for(engine: &Engine, seconds: u32) -> Self {
+        Self::with_step(engine, |step| format!("({step} & sleep {seconds})"))
+    }
+
+    fn with_step(engine: &Engine, command: impl Fn(&str) -> String) -> Self {
         let step = LongStep::new();
         let name = unique("long");
-        let text = format!("FROM busybox:1.36\nRUN echo {name} && {}\n", step.command);
+        let text = format!("FROM busybox:1.36\nRUN echo {name} && {}\n", command(&step.command));
         let project = Project::new(&[("Dockerfile", &text)]);
         let action = Action::new(engine, project.path()).input("tags", &name);
         let child = action.start();
         assert!(step.waits_until(true, Duration::from_secs(30)), "the step never began");
-        Self { action, child, step, _project: project }
+        Self { action, child, step, tag: name, _project: project }
     }
 }
 

@@ -29,20 +29,28 @@ pub(crate) enum Manner {
 pub(crate) struct Proxy {
     directory: TempDir,
     seen: Arc<Mutex<Vec<String>>>,
+    limit: Arc<Mutex<Option<Limit>>>,
     cut: CancellationToken,
+}
+
+/// So many requests of a kind are let through; the next one ends everything.
+struct Limit {
+    method: &'static str,
+    left: usize,
 }
 
 impl Proxy {
     pub(crate) fn new(engine: &Engine, manner: Manner) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let proxy = Self { directory, seen: Arc::default(), cut: CancellationToken::new() };
+        let proxy = Self { directory, seen: Arc::default(), limit: Arc::default(), cut: CancellationToken::new() };
         let target = PathBuf::from(engine.address.strip_prefix("unix://").unwrap());
         let listener = std::os::unix::net::UnixListener::bind(proxy.path()).unwrap();
         listener.set_nonblocking(true).unwrap();
         let (seen, cut) = (Arc::clone(&proxy.seen), proxy.cut.clone());
+        let end = (Arc::clone(&proxy.limit), proxy.cut.clone());
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(cut.run_until_cancelled(accept(listener, target, manner, seen)));
+            runtime.block_on(cut.run_until_cancelled(accept(listener, target, manner, seen, end)));
             // Dropping the runtime drops every connection: the other sides see them closed.
         });
         proxy
@@ -62,6 +70,11 @@ impl Proxy {
         self.seen.lock().unwrap().clone()
     }
 
+    /// Lets so many requests of a method through, and ends everything at the next one, which the engine never sees.
+    pub(crate) fn cut_after(&self, requests: usize, method: &'static str) {
+        *self.limit.lock().unwrap() = Some(Limit { method, left: requests });
+    }
+
     /// Ends everything, as an engine does that is killed.
     pub(crate) fn cut(&self) {
         self.cut.cancel();
@@ -79,14 +92,15 @@ async fn accept(
     target: PathBuf,
     manner: Manner,
     seen: Arc<Mutex<Vec<String>>>,
+    end: (Arc<Mutex<Option<Limit>>>, CancellationToken),
 ) {
     let listener = UnixListener::from_std(listener).unwrap();
     loop {
         let (client, _) = listener.accept().await.unwrap();
-        let (target, seen) = (target.clone(), Arc::clone(&seen));
+        let (target, seen, end) = (target.clone(), Arc::clone(&seen), end.clone());
         tokio::spawn(async move {
             // A connection that breaks is its own business.
-            let _ = serve(client, target, manner, seen).await;
+            let _ = serve(client, target, manner, seen, end).await;
         });
     }
 }
@@ -96,12 +110,20 @@ async fn serve(
     target: PathBuf,
     manner: Manner,
     seen: Arc<Mutex<Vec<String>>>,
+    (limit, cut): (Arc<Mutex<Option<Limit>>>, CancellationToken),
 ) -> std::io::Result<()> {
     let mut head = vec![0; 16 << 10];
     let length = client.read(&mut head).await?;
     head.truncate(length);
     let line = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
     seen.lock().unwrap().push(line.clone());
+    if let Some(limit) = limit.lock().unwrap().as_mut().filter(|limit| line.starts_with(limit.method)) {
+        if limit.left == 0 {
+            cut.cancel();
+            return Ok(());
+        }
+        limit.left -= 1;
+    }
     let mut engine = UnixStream::connect(&target).await?;
     match manner {
         Manner::Docker29 if line.starts_with("PRI ") => {
