@@ -12,7 +12,6 @@ pub mod comments;
 pub mod commits;
 mod error;
 mod limits;
-pub mod manifests;
 pub mod packages;
 mod permission;
 mod repository;

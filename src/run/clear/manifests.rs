@@ -2,14 +2,16 @@
 
 use super::Run;
 use super::github::registry_of;
-use crate::github::manifests::{ManifestError, Repository};
+use crate::error::chain;
+use crate::image::ImageReference;
 use crate::inputs::ClearInputs;
 use crate::plan::clear::packages::{Manifest, Package};
-use crate::registry::Login;
+use crate::registry::{Login, Registry, RegistryError, Repository};
 
 /// Reads manifests of one package.
 pub(super) struct Manifests {
-    repository: Result<Repository, ManifestError>,
+    registry: Result<Registry, RegistryError>,
+    repository: Option<Repository>,
 }
 
 impl Manifests {
@@ -26,12 +28,16 @@ impl Manifests {
                 password: token.clone(),
             }),
         };
-        Self { repository: Repository::new(registry, &package.to_string(), login) }
+        let reference = format!("{registry}/{package}").parse::<ImageReference>().ok();
+        Self { registry: Registry::new(registry, login), repository: reference.as_ref().map(Repository::of) }
     }
 
+    /// Reads one by its digest. Why it cannot be read is a phrase for a person.
     pub(super) async fn read(&self, digest: &str) -> Result<Manifest, String> {
-        let repository = self.repository.as_ref().map_err(ToString::to_string)?;
-        let bytes = repository.read(digest).await.map_err(|error| error.to_string())?;
-        Manifest::parse(&bytes).ok_or_else(|| "it is not a manifest".to_owned())
+        let repository = self.repository.as_ref().ok_or("its name is none that a registry knows")?;
+        let registry = self.registry.as_ref().map_err(|error| chain(error))?;
+        let manifest = registry.manifest(repository, digest).await.map_err(|error| chain(&error))?;
+        let manifest = manifest.ok_or("the registry does not have it")?;
+        Manifest::parse(&manifest.bytes).ok_or_else(|| "it is not a manifest".to_owned())
     }
 }
