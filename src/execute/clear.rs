@@ -4,6 +4,7 @@ pub mod actions_cache;
 pub mod builders;
 mod github;
 pub mod packages;
+pub mod registry;
 
 use std::collections::BTreeSet;
 use std::error::Error;

@@ -88,6 +88,10 @@ fn scope(reader: &mut Reader<'_>) -> ClearScope {
                 scope.builders = true;
                 continue;
             }
+            "registry" => {
+                scope.registry = true;
+                continue;
+            }
             "packages" => {
                 scope.packages = true;
                 continue;
@@ -96,11 +100,9 @@ fn scope(reader: &mut Reader<'_>) -> ClearScope {
                 scope.actions_cache = true;
                 continue;
             }
-            "registry" => Problem::Refused {
-                why: "this release does not clear registries",
-                way_out: "leave it out; everything else works",
+            _ => Problem::NotOneOf {
+                allowed: words(["images", "builder", "builders", "registry", "packages", "actions-cache"]),
             },
-            _ => Problem::NotOneOf { allowed: words(["images", "builder", "builders", "packages", "actions-cache"]) },
         };
         reader.fail_entry(&table::SCOPE, number, entry, problem);
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::error::chain;
 use crate::image::pattern::PatternError;
 use crate::image::{RESERVED_NAMESPACE, ReferenceError};
 use crate::inputs::docker_config::DockerConfigError;
@@ -9,6 +10,7 @@ use crate::inputs::raw::Origin;
 use crate::inputs::selector;
 use crate::plan::clear::actions_cache::CacheSelectorError;
 use crate::plan::clear::packages::PackageSelectorError;
+use crate::registry::RegistrySelectorError;
 
 /// One problem with one input. Its text never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -136,6 +138,9 @@ pub enum Problem {
     /// A Docker configuration that cannot be used.
     #[error("{0}")]
     DockerConfig(DockerConfigError),
+    /// Not tags of a registry.
+    #[error("does not name tags of a registry: {}", chain(.0))]
+    Registry(RegistrySelectorError),
     /// A clear of a place that names nothing there.
     #[error("`{scope}` is to be cleared, and nothing says what of it")]
     NothingNamed {
@@ -181,6 +186,7 @@ impl Problem {
                     .to_owned()
             }
             Self::DockerConfig(error) => error.help().to_owned(),
+            Self::Registry(error) => error.help().to_owned(),
             Self::NothingNamed { scope } => format!("name it in `images`, as `{}`, or leave it out", selector::example(scope)),
             Self::NothingToClear => {
                 "set `compose-file`, `tags` or `images`; or `scope: builder`, to clear the builder cache alone".to_owned()

@@ -5,6 +5,7 @@ use crate::inputs::error::Problem;
 use crate::inputs::raw::RawInputs;
 use crate::plan::clear::actions_cache::CacheSelector;
 use crate::plan::clear::packages::PackageSelector;
+use crate::registry::RegistrySelector;
 
 /// What a clear is asked to remove that is not on the engine.
 ///
@@ -13,7 +14,7 @@ use crate::plan::clear::packages::PackageSelector;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RemoteSelector {
     /// `registry=host/repository:tag-pattern`.
-    Registry(String),
+    Registry(RegistrySelector),
     /// `package=owner/name[:tag-pattern][;untagged][;older-than=30d][;keep-latest=5]`.
     Package(PackageSelector),
     /// `actions-cache=key-or-prefix*[;ref=refs/pull/12/merge][;older-than=7d]`.
@@ -64,7 +65,7 @@ pub(super) fn read(_: &RawInputs, entry: &str) -> Result<Selector, Problem> {
     let empty = |scope| Problem::Malformed { what: "a selector", form: example(scope) };
     let selector = match prefix {
         "registry" if rest.is_empty() => return Err(empty("registry")),
-        "registry" => RemoteSelector::Registry(rest.to_owned()),
+        "registry" => RemoteSelector::Registry(rest.parse().map_err(Problem::Registry)?),
         "package" if rest.is_empty() => return Err(empty("packages")),
         "package" => RemoteSelector::Package(rest.parse().map_err(Problem::Package)?),
         "actions-cache" if rest.is_empty() => return Err(empty("actions-cache")),

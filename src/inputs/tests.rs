@@ -327,7 +327,7 @@ fn reads_selectors_of_what_is_elsewhere() {
     assert_eq!(
         inputs.remote,
         [
-            RemoteSelector::Registry("ghcr.io/o/app:*-cache".into()),
+            RemoteSelector::Registry("ghcr.io/o/app:*-cache".parse().unwrap()),
             RemoteSelector::Package("o/app:pr-*;untagged;older-than=30d".parse().unwrap()),
             RemoteSelector::ActionsCache("a-*;ref=refs/pull/1/merge".parse().unwrap()),
         ]
@@ -338,6 +338,12 @@ fn reads_selectors_of_what_is_elsewhere() {
     assert_eq!(
         problems(&[("mode", "clear"), ("images", "registry=")]),
         ["input `images`, `registry=`: is not a selector -> write it as registry=ghcr.io/org/app:*-cache"]
+    );
+    assert_eq!(
+        problems(&[("mode", "clear"), ("images", "registry=r.io/App:x")]),
+        [
+            "input `images`, `registry=r.io/App:x`: does not name tags of a registry: 'r.io/App' is not a repository: repository name must be lower case -> write it as `registry=host/repository:tag`, in lower case"
+        ]
     );
 }
 
@@ -582,9 +588,8 @@ fn what_does_not_work_is_refused_with_the_way_out() {
     ] {
         assert_eq!(problems(&[(name, value)]), [format!("input `{name}`, `{value}`: {expected}")]);
     }
-    let scope =
-        "input `scope`, `registry`: this release does not clear registries -> leave it out; everything else works";
-    assert_eq!(problems(&[("mode", "clear"), ("tags", "a"), ("scope", "images, registry")]), [scope]);
+    let scope = "input `scope`, `image`: is not one of `images`, `builder`, `builders`, `registry`, `packages`, `actions-cache` -> write one of `images`, `builder`, `builders`, `registry`, `packages`, `actions-cache`, or leave it unset";
+    assert_eq!(problems(&[("mode", "clear"), ("tags", "a"), ("scope", "images, image")]), [scope]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod options;
 pub mod packages;
 mod print;
 mod protection;
+pub mod registry;
 mod targets;
 
 use std::collections::BTreeSet;

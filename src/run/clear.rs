@@ -1,14 +1,14 @@
 //! `mode: clear`: place after place, each surveyed, planned, printed, applied and surveyed again.
 //!
 //! The order: images, stage images and ledgers of the engine, then its builder (`engine`); its other builders
-//! (`builders`); registries (`elsewhere`), packages and Actions caches (`github`). Places are independent: one that fails is named,
+//! (`builders`); registries (`registry`), packages and Actions caches (`github`). Places are independent: one that fails is named,
 //! and the others are cleared all the same.
 
 mod builders;
-mod elsewhere;
 mod engine;
 mod github;
 mod manifests;
+mod registry;
 
 use super::Run;
 use crate::engine::Engine;
@@ -55,7 +55,7 @@ struct Prepared {
 async fn prepare(run: &Run, inputs: &ClearInputs) -> Result<Prepared, ExitCode> {
     let engine = run.engine().await;
     let project = project_images(run, &inputs.source, engine.as_ref().ok()).await?;
-    if inputs.scope.registry && elsewhere::registry_selectors(inputs, &project).is_empty() {
+    if inputs.scope.registry && registry::selectors(inputs, &project).is_empty() {
         run.explain(
             "the scope `registry` is to be cleared, and neither `images` nor a tag of the project names a registry",
             "name it in `images`, as `registry=ghcr.io/org/app:*-cache`, or leave `registry` out of `scope`",
@@ -101,7 +101,7 @@ async fn carry_out(run: &Run, inputs: &ClearInputs, prepared: Prepared) -> Clear
         add(until_cancelled(run, builders::clear(run, inputs, &engine)).await);
     }
     if registry {
-        add(until_cancelled(run, elsewhere::registry(run, inputs, &project)).await);
+        add(until_cancelled(run, registry::clear(run, inputs, &project)).await);
     }
     if packages {
         add(until_cancelled(run, github::packages(run, inputs)).await);

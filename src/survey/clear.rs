@@ -1,6 +1,7 @@
 //! What exists now, as far as a clear has to know it: images, who uses them, and the builder's records.
 
 pub mod builders;
+pub mod registry;
 
 use crate::buildkit::usage::Record;
 use crate::engine::{Container, Engine, EngineError, Image, ImageStore, OwnContainer};

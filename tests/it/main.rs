@@ -17,6 +17,7 @@
 //! | `classic` | the classic builder: its cache, its failures, its context |
 //! | `clear` | what a clear removes, keeps and proves |
 //! | `remote` | clears of what is at GitHub: package versions, caches of Actions |
+//! | `registry` | tags of registries cleared, and registries that answer wrongly; needs no engine |
 //! | `faults` | bad input, dead engines, signals |
 //! | `transport` | the ways to an engine's BuildKit, its going away |
 //! | `gateway` | configs of local images, cache records written to us and read from us |
@@ -44,6 +45,7 @@ mod image_cache;
 mod ledger;
 mod memory;
 mod options;
+mod registry;
 mod remote;
 mod ssh;
 mod transport;
