@@ -131,10 +131,10 @@ impl<M: AsyncFn(&str) -> Result<Manifest, String>> PackageClear<'_, M> {
             Err(Refusal::Answer(error)) => error,
         };
         let is_missing = matches!(error, GithubError::NotFound { .. });
-        if is_missing || error.is_ambiguous() {
-            if let Some(Ok(None)) = self.cancel.run_until_cancelled(now()).await {
-                return Fate::Removed;
-            }
+        if (is_missing || error.is_ambiguous())
+            && let Some(Ok(None)) = self.cancel.run_until_cancelled(now()).await
+        {
+            return Fate::Removed;
         }
         if is_missing || matches!(error, GithubError::Forbidden { .. }) {
             help.insert(ADMIN);

@@ -149,9 +149,12 @@ mod tests {
 
     /// What an entry means, written down once more and in another way.
     fn means(entry: &str, cache: &ActionsCache, now: DateTime<Utc>) -> bool {
-        let mut parts = entry["".len()..].split(';');
+        let mut parts = entry.split(';');
         let key = parts.next().unwrap();
-        let by_key = if key.ends_with('*') { cache.key.starts_with(&key[..key.len() - 1]) } else { cache.key == key };
+        let by_key = match key.strip_suffix('*') {
+            Some(prefix) => cache.key.starts_with(prefix),
+            None => cache.key == key,
+        };
         by_key
             && parts.all(|part| match part {
                 "ref=main" => cache.reference == "refs/heads/main",
