@@ -60,7 +60,7 @@ impl Storage {
 
     /// An image with one layer of so many bytes; the digest of its manifest.
     pub(crate) fn image(&mut self, package: &str, tags: &[&str], bytes: u64) -> String {
-        self.push(package, tags, json!({"layers": [self.blob(bytes)]}))
+        self.push(package, tags, &json!({"layers": [self.blob(bytes)]}))
     }
 
     /// An index of manifests that are there.
@@ -69,13 +69,13 @@ impl Storage {
             .iter()
             .map(|digest| json!({"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": 7}))
             .collect();
-        self.push(package, tags, json!({"manifests": manifests}))
+        self.push(package, tags, &json!({"manifests": manifests}))
     }
 
     /// Something that says which manifest it is about.
     pub(crate) fn about(&mut self, package: &str, tags: &[&str], subject: &str) -> String {
         let subject = json!({"mediaType": "application/vnd.oci.image.index.v1+json", "digest": subject, "size": 7});
-        self.push(package, tags, json!({"layers": [self.blob(10)], "subject": subject}))
+        self.push(package, tags, &json!({"layers": [self.blob(10)], "subject": subject}))
     }
 
     fn blob(&self, bytes: u64) -> Value {
@@ -83,7 +83,7 @@ impl Storage {
         json!({"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": digest, "size": bytes})
     }
 
-    fn push(&mut self, package: &str, tags: &[&str], content: Value) -> String {
+    fn push(&mut self, package: &str, tags: &[&str], content: &Value) -> String {
         self.last_id += 1;
         let id = self.last_id;
         let mut manifest = json!({"schemaVersion": 2});
