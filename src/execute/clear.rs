@@ -1,6 +1,9 @@
 //! Carries out the plan of a clear and surveys again: the second survey is the proof.
 
+pub mod actions_cache;
 pub mod builders;
+mod github;
+pub mod packages;
 pub mod registry;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -5,12 +5,14 @@
 //! Reads are repeated where that can help; a write is sent once, unless GitHub says that it did nothing because of a rate
 //! limit. Nothing here knows about builds.
 
+pub mod caches;
 pub mod checks;
 mod client;
 pub mod comments;
 pub mod commits;
 mod error;
 mod limits;
+pub mod packages;
 mod permission;
 mod repository;
 mod route;

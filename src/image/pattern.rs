@@ -221,7 +221,7 @@ fn parse_reference(text: &str) -> Result<Kind, String> {
 /// Translates a glob to a regular expression over the whole text.
 ///
 /// `**/` matches any number of components, also none; any other `**` matches anything; `*` and `?` do not match a slash.
-fn glob(pattern: &str, punctuation: &str) -> Result<Regex, String> {
+pub(crate) fn glob(pattern: &str, punctuation: &str) -> Result<Regex, String> {
     let mut expression = String::from("^");
     let mut rest = pattern;
     loop {
@@ -272,7 +272,8 @@ fn character_class(class: &str) -> Result<String, String> {
     }
 }
 
-fn parse_age(text: &str) -> Result<TimeDelta, String> {
+/// An age as a person writes it: a number and one of `s`, `m`, `h`, `d`, `w`.
+pub(crate) fn parse_age(text: &str) -> Result<TimeDelta, String> {
     let wrong = || format!("'{text}' is not an age like 12h, 7d or 2w");
     let (unit_at, unit) = text.char_indices().next_back().ok_or_else(wrong)?;
     let seconds = match unit {

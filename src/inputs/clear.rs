@@ -5,19 +5,22 @@ use crate::inputs::error::{Problem, words};
 use crate::inputs::reader::Reader;
 use crate::inputs::selector::{self, RemoteSelector, Selector};
 use crate::inputs::source::{self, ClearSource};
-use crate::inputs::{ClearInputs, ClearScope, entries, parse, table};
+use crate::inputs::table::Input;
+use crate::inputs::{ClearInputs, ClearScope, RawInputs, parse, table};
 
 /// Reads the inputs of a clear.
 pub(super) fn read(reader: &mut Reader<'_>) -> ClearInputs {
     let common = parse::common(reader);
     let source = source::clear(reader);
-    let (images, remote) = selectors(reader);
+    let (images, remote) = selectors(reader, &table::IMAGES, selector::read);
+    let (keep, kept_remote) = selectors(reader, &table::KEEP, selector::keep);
     let inputs = ClearInputs {
         source,
         images,
         remote,
         scope: scope(reader),
-        keep: reader.each(&table::KEEP, entries::pattern),
+        keep,
+        keep_caches: kept_remote.into_iter().filter_map(RemoteSelector::into_cache).collect(),
         dry_run: reader.boolean(&table::DRY_RUN),
         registry_auth: parse::registry_auth(reader),
         common,
@@ -33,10 +36,14 @@ pub(super) fn read(reader: &mut Reader<'_>) -> ClearInputs {
     inputs
 }
 
-/// The entries of `images`: patterns of images, and what is not on the engine.
-fn selectors(reader: &mut Reader<'_>) -> (Vec<Pattern>, Vec<RemoteSelector>) {
+/// The entries of `images` or `keep`: patterns of images, and what is not on the engine.
+fn selectors(
+    reader: &mut Reader<'_>,
+    input: &Input,
+    read: fn(&RawInputs, &str) -> Result<Selector, Problem>,
+) -> (Vec<Pattern>, Vec<RemoteSelector>) {
     let (mut images, mut remote) = (Vec::new(), Vec::new());
-    for selector in reader.each(&table::IMAGES, selector::read) {
+    for selector in reader.each(input, read) {
         match selector {
             Selector::Image(pattern) => images.push(pattern),
             Selector::Remote(selector) => remote.push(selector),
@@ -85,11 +92,17 @@ fn scope(reader: &mut Reader<'_>) -> ClearScope {
                 scope.registry = true;
                 continue;
             }
-            "packages" | "actions-cache" => Problem::Refused {
-                why: "this release clears what is on the engine and in registries",
-                way_out: "leave it out; `images`, `builder`, `builders` and `registry` work",
+            "packages" => {
+                scope.packages = true;
+                continue;
+            }
+            "actions-cache" => {
+                scope.actions_cache = true;
+                continue;
+            }
+            _ => Problem::NotOneOf {
+                allowed: words(["images", "builder", "builders", "registry", "packages", "actions-cache"]),
             },
-            _ => Problem::NotOneOf { allowed: words(["images", "builder", "builders", "registry"]) },
         };
         reader.fail_entry(&table::SCOPE, number, entry, problem);
     }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::image::ImageReference;
-use crate::image::pattern::Pattern;
 use crate::inputs::error::{Problem, words};
 use crate::inputs::raw::RawInputs;
 use crate::inputs::source::is_remote;
@@ -164,11 +163,6 @@ pub(super) fn cache_sources(_: &RawInputs, entry: &str) -> Result<Vec<CacheSourc
     }
     let kind = attributes.remove("type").filter(|kind| !kind.is_empty()).ok_or_else(malformed)?;
     Ok(vec![CacheSource::BuildKit(CacheOption { kind, attributes })])
-}
-
-/// A pattern of images.
-pub(super) fn pattern(_: &RawInputs, entry: &str) -> Result<Pattern, Problem> {
-    entry.parse().map_err(Problem::Pattern)
 }
 
 fn reference(text: &str) -> Result<ImageReference, Problem> {

@@ -8,6 +8,8 @@ use crate::image::{RESERVED_NAMESPACE, ReferenceError};
 use crate::inputs::docker_config::DockerConfigError;
 use crate::inputs::raw::Origin;
 use crate::inputs::selector;
+use crate::plan::clear::actions_cache::CacheSelectorError;
+use crate::plan::clear::packages::PackageSelectorError;
 use crate::registry::RegistrySelectorError;
 
 /// One problem with one input. Its text never holds a secret.
@@ -109,6 +111,12 @@ pub enum Problem {
     /// Not a pattern of images.
     #[error("is not a pattern of images: {0}")]
     Pattern(PatternError),
+    /// Not an entry for a package.
+    #[error("does not name versions of a package: {0}")]
+    Package(PackageSelectorError),
+    /// Not an entry for Actions caches.
+    #[error("does not name Actions caches: {0}")]
+    ActionsCache(CacheSelectorError),
     /// A name that this program keeps for itself.
     #[error("lies in the namespace `{RESERVED_NAMESPACE}/`, which holds this action's own images")]
     Reserved,
@@ -165,6 +173,8 @@ impl Problem {
             Self::Malformed { form, .. } => format!("write it as {form}"),
             Self::Reference(_) => "write it as `[host/]name[:tag]`, in lower case".to_owned(),
             Self::Pattern(error) => error.help().to_owned(),
+            Self::Package(error) => error.help().to_owned(),
+            Self::ActionsCache(error) => error.help().to_owned(),
             Self::Reserved => "choose another name".to_owned(),
             Self::DigestInTag => "leave the part from `@` on out".to_owned(),
             Self::DuplicateId => "give every secret an id of its own, over all inputs for secrets".to_owned(),

@@ -27,6 +27,7 @@ use chrono::TimeDelta;
 
 use crate::image::pattern::Pattern;
 use crate::outcome::baseline::SlowerThan;
+use crate::plan::clear::actions_cache::CacheSelector;
 use crate::project::target::{BuildSecret, CacheSource, NamedContext, NoCache, SshSource};
 use crate::secret::Secret;
 
@@ -144,6 +145,8 @@ pub struct ClearInputs {
     pub scope: ClearScope,
     /// Patterns of images that are never removed.
     pub keep: Vec<Pattern>,
+    /// Actions caches that are never removed.
+    pub keep_caches: Vec<CacheSelector>,
     /// Whether to remove nothing and say what would go.
     pub dry_run: bool,
     /// Credentials for registries.

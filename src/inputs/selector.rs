@@ -3,6 +3,8 @@
 use crate::image::pattern::Pattern;
 use crate::inputs::error::Problem;
 use crate::inputs::raw::RawInputs;
+use crate::plan::clear::actions_cache::CacheSelector;
+use crate::plan::clear::packages::PackageSelector;
 use crate::registry::RegistrySelector;
 
 /// What a clear is asked to remove that is not on the engine.
@@ -14,9 +16,9 @@ pub enum RemoteSelector {
     /// `registry=host/repository:tag-pattern`.
     Registry(RegistrySelector),
     /// `package=owner/name[:tag-pattern][;untagged][;older-than=30d][;keep-latest=5]`.
-    Package(String),
-    /// `actions-cache=key-or-prefix*[;ref=refs/pull/12/merge]`.
-    ActionsCache(String),
+    Package(PackageSelector),
+    /// `actions-cache=key-or-prefix*[;ref=refs/pull/12/merge][;older-than=7d]`.
+    ActionsCache(CacheSelector),
 }
 
 /// One entry of `images`.
@@ -37,6 +39,16 @@ impl RemoteSelector {
     }
 }
 
+impl RemoteSelector {
+    /// The Actions caches that it names, if it names any.
+    pub(super) fn into_cache(self) -> Option<CacheSelector> {
+        match self {
+            Self::ActionsCache(selector) => Some(selector),
+            Self::Registry(_) | Self::Package(_) => None,
+        }
+    }
+}
+
 /// A selector for a word of `scope`, to be shown.
 pub(super) fn example(scope: &str) -> &'static str {
     match scope {
@@ -49,18 +61,28 @@ pub(super) fn example(scope: &str) -> &'static str {
 /// Reads one entry of `images`.
 pub(super) fn read(_: &RawInputs, entry: &str) -> Result<Selector, Problem> {
     let (prefix, rest) = entry.split_once('=').unwrap_or((entry, ""));
-    let (rest, scope) = match prefix {
-        "registry" => (rest.trim(), "registry"),
-        "package" => (rest.trim(), "packages"),
-        "actions-cache" => (rest.trim(), "actions-cache"),
+    let rest = rest.trim();
+    let empty = |scope| Problem::Malformed { what: "a selector", form: example(scope) };
+    let selector = match prefix {
+        "registry" if rest.is_empty() => return Err(empty("registry")),
+        "registry" => RemoteSelector::Registry(rest.parse().map_err(Problem::Registry)?),
+        "package" if rest.is_empty() => return Err(empty("packages")),
+        "package" => RemoteSelector::Package(rest.parse().map_err(Problem::Package)?),
+        "actions-cache" if rest.is_empty() => return Err(empty("actions-cache")),
+        "actions-cache" => RemoteSelector::ActionsCache(rest.parse().map_err(Problem::ActionsCache)?),
         _ => return entry.parse().map(Selector::Image).map_err(Problem::Pattern),
     };
-    if rest.is_empty() {
-        return Err(Problem::Malformed { what: "a selector", form: example(scope) });
+    Ok(Selector::Remote(selector))
+}
+
+/// Reads one entry of `keep`: a pattern of images, which holds for packages under their names in the registry, or Actions
+/// caches.
+pub(super) fn keep(raw: &RawInputs, entry: &str) -> Result<Selector, Problem> {
+    match read(raw, entry)? {
+        Selector::Remote(RemoteSelector::Registry(_) | RemoteSelector::Package(_)) => Err(Problem::Refused {
+            why: "what is kept in a registry has the name of an image",
+            way_out: "write it as `ghcr.io/org/app:1.*`",
+        }),
+        selector => Ok(selector),
     }
-    Ok(Selector::Remote(match scope {
-        "registry" => RemoteSelector::Registry(rest.parse().map_err(Problem::Registry)?),
-        "packages" => RemoteSelector::Package(rest.to_owned()),
-        _ => RemoteSelector::ActionsCache(rest.to_owned()),
-    }))
 }

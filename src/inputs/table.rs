@@ -187,7 +187,8 @@ declare! {
         "Registry credentials: `host user password` lines, or a `config.json` (path or text). A container action does not see `docker login`.");
     IMAGES = Input::new("images", List, Clear,
         "For `mode: clear`: patterns of the images to remove; the project's own if unset. Also `registry=…`, `package=…`, `actions-cache=…`.");
-    SCOPE = Input::new("scope", List, Clear, "For `mode: clear`: which caches, any of `images`, `builder`, `builders`, `registry`.")
+    SCOPE = Input::new("scope", List, Clear,
+        "For `mode: clear`: any of `images`, `builder`, `builders`, `registry`, `packages`, `actions-cache`.")
         .default("images, builder");
     KEEP = Input::new("keep", List, Clear,
         "For `mode: clear`: patterns of images that are never removed, besides those in use.");

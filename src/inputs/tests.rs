@@ -328,12 +328,12 @@ fn reads_selectors_of_what_is_elsewhere() {
         inputs.remote,
         [
             RemoteSelector::Registry("ghcr.io/o/app:*-cache".parse().unwrap()),
-            RemoteSelector::Package("o/app:pr-*;untagged;older-than=30d".into()),
-            RemoteSelector::ActionsCache("a-*;ref=refs/pull/1/merge".into()),
+            RemoteSelector::Package("o/app:pr-*;untagged;older-than=30d".parse().unwrap()),
+            RemoteSelector::ActionsCache("a-*;ref=refs/pull/1/merge".parse().unwrap()),
         ]
     );
     assert_eq!(inputs.scope, ClearScope { images: true, builders: true, ..ClearScope::default() });
-    let (_, warnings) = read(&[("mode", "clear"), ("images", "app, package=o/app")]);
+    let (_, warnings) = read(&[("mode", "clear"), ("images", "app, package=o/app:x")]);
     assert_eq!(warnings, ["input `images` names something for `scope: packages`, which is not in scope"]);
     assert_eq!(
         problems(&[("mode", "clear"), ("images", "registry=")]),
@@ -585,8 +585,8 @@ fn what_does_not_work_is_refused_with_the_way_out() {
     ] {
         assert_eq!(problems(&[(name, value)]), [format!("input `{name}`, `{value}`: {expected}")]);
     }
-    let scope = "input `scope`, `packages`: this release clears what is on the engine and in registries -> leave it out; `images`, `builder`, `builders` and `registry` work";
-    assert_eq!(problems(&[("mode", "clear"), ("tags", "a"), ("scope", "images, packages")]), [scope]);
+    let scope = "input `scope`, `image`: is not one of `images`, `builder`, `builders`, `registry`, `packages`, `actions-cache` -> write one of `images`, `builder`, `builders`, `registry`, `packages`, `actions-cache`, or leave it unset";
+    assert_eq!(problems(&[("mode", "clear"), ("tags", "a"), ("scope", "images, image")]), [scope]);
 }
 
 #[test]

@@ -107,16 +107,17 @@ pub enum Place {
 }
 
 impl Place {
-    /// Whether sizes are known there at all: a registry and GitHub's packages tell none.
+    /// Whether sizes are known there at all: of a tag in a registry nobody tells what removing it frees.
     pub fn has_sizes(self) -> bool {
         match self {
-            Self::Registry | Self::Packages => false,
+            Self::Registry => false,
             Self::Images
             | Self::Stages
             | Self::Ledgers
             | Self::Builder
             | Self::Builders
             | Self::Volumes
+            | Self::Packages
             | Self::ActionsCache => true,
         }
     }

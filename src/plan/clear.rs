@@ -2,8 +2,11 @@
 //!
 //! A pure function of what is asked and what exists. When in doubt an image stays.
 
+pub mod actions_cache;
 pub mod builders;
 mod label;
+mod options;
+pub mod packages;
 mod print;
 mod protection;
 pub mod registry;

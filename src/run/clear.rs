@@ -1,12 +1,13 @@
 //! `mode: clear`: place after place, each surveyed, planned, printed, applied and surveyed again.
 //!
 //! The order: images, stage images and ledgers of the engine, then its builder (`engine`); its other builders
-//! (`builders`); registries (`registry`), packages and Actions caches (`elsewhere`). Places are independent: one that fails is named,
+//! (`builders`); registries (`registry`), packages and Actions caches (`github`). Places are independent: one that fails is named,
 //! and the others are cleared all the same.
 
 mod builders;
-mod elsewhere;
 mod engine;
+mod github;
+mod manifests;
 mod registry;
 
 use super::Run;
@@ -103,10 +104,10 @@ async fn carry_out(run: &Run, inputs: &ClearInputs, prepared: Prepared) -> Clear
         add(until_cancelled(run, registry::clear(run, inputs, &project)).await);
     }
     if packages {
-        add(until_cancelled(run, elsewhere::packages(run, inputs)).await);
+        add(until_cancelled(run, github::packages(run, inputs)).await);
     }
     if actions_cache {
-        add(until_cancelled(run, elsewhere::actions_cache(run, inputs)).await);
+        add(until_cancelled(run, github::actions_cache(run, inputs)).await);
     }
     outcome
 }

@@ -18,6 +18,7 @@
 //! | `compose` | Compose projects: order, names, labels |
 //! | `classic` | the classic builder: its cache, its failures, its context |
 //! | `clear` | what a clear removes, keeps and proves |
+//! | `remote` | clears of what is at GitHub: package versions, caches of Actions |
 //! | `registry` | tags of registries cleared, and registries that answer wrongly; needs no engine |
 //! | `faults` | bad input, dead engines, signals |
 //! | `transport` | the ways to an engine's BuildKit, its going away |
@@ -49,5 +50,6 @@ mod memory;
 mod options;
 mod reasons;
 mod registry;
+mod remote;
 mod ssh;
 mod transport;

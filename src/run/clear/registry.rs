@@ -100,6 +100,7 @@ mod tests {
             remote,
             scope: ClearScope { registry: true, ..ClearScope::default() },
             keep: vec![],
+            keep_caches: vec![],
             dry_run: false,
             registry_auth: vec![],
             common: Common {

@@ -5,7 +5,9 @@
 
 mod contract;
 mod fault;
+mod registry;
 mod state;
+mod storage;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -90,6 +92,11 @@ impl FakeGithub {
         &self.address
     }
 
+    /// The host of the registry that holds the packages.
+    pub(crate) fn registry(&self) -> &str {
+        self.shared.host()
+    }
+
     /// `permissions:` of the job: these and no others. Writing includes reading.
     pub(crate) fn permit(&self, permissions: &[&str]) {
         self.with(|inner| inner.permissions = permissions.iter().map(|text| (*text).to_owned()).collect());
@@ -136,6 +143,13 @@ impl Drop for FakeGithub {
     }
 }
 
+impl Shared {
+    /// The address without the scheme and what stands before paths.
+    fn host(&self) -> &str {
+        self.address.trim_start_matches("http://").split('/').next().unwrap()
+    }
+}
+
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
     loop {
@@ -153,6 +167,9 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
     let (parts, body) = request.into_parts();
     let body = body.collect().await.unwrap_or_else(|_gone: hyper::Error| Default::default()).to_bytes();
     let path = parts.uri.path_and_query().unwrap().as_str();
+    if registry::is_path(path) {
+        return registry::answer(shared, &parts);
+    }
     let Some(path) = path.strip_prefix(shared.base) else {
         return Ok(written(shared, "", Answer::new(404, error("Not Found"))));
     };
@@ -231,6 +248,10 @@ fn needed(call: &Call<'_>) -> &'static str {
         "issues/list-comments" => "pull-requests: read",
         "issues/create-comment" | "issues/update-comment" | "issues/delete-comment" => "pull-requests: write",
         "users/get-authenticated" => "metadata: read",
+        "actions/get-actions-cache-list" => "actions: read",
+        "actions/delete-actions-cache-by-id" => "actions: write",
+        id if id.starts_with("packages/delete-") => "packages: write",
+        id if id.starts_with("packages/") => "packages: read",
         other => panic!("what does {other} need?"),
     }
 }

@@ -1,10 +1,11 @@
-//! What is in the fake: check runs, commits, comments.
+//! What is in the fake: check runs, commits, comments; for what it stores, see `storage`.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use super::contract::Call;
+use super::storage::Storage;
 
 /// Whoever has the token of a job.
 pub(crate) const ACTIONS: &str = "github-actions[bot]";
@@ -18,6 +19,7 @@ pub(crate) struct State {
     pub(crate) commits: BTreeMap<String, Vec<String>>,
     /// By number of the pull request, the oldest first.
     pub(crate) comments: BTreeMap<u64, Vec<Value>>,
+    pub(crate) storage: Storage,
 }
 
 /// An answer, before it is written.
@@ -37,7 +39,7 @@ impl Answer {
         Self::new(404, error("Not Found"))
     }
 
-    fn list(key: Option<&'static str>, entries: Vec<Value>) -> Self {
+    pub(super) fn list(key: Option<&'static str>, entries: Vec<Value>) -> Self {
         Self { status: 200, body: Value::Null, list: Some((key, entries)) }
     }
 }
@@ -73,7 +75,7 @@ impl State {
             }
             // A job's token is nobody in particular.
             "users/get-authenticated" => Answer::new(403, error("Resource not accessible by integration")),
-            other => panic!("the fake cannot {other}"),
+            other => self.storage.carry_out(call).unwrap_or_else(|| panic!("the fake cannot {other}")),
         }
     }
 

@@ -1,0 +1,140 @@
+//! Versions of container packages.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+use crate::github::{Github, GithubError, Permission, Route, Task};
+
+/// Pages of a hundred versions that are read.
+const PAGES: usize = 1_000;
+/// What a list holds that is not paged: thirty by default, a hundred at most.
+const FULL_PAGES: [usize; 2] = [30, 100];
+
+/// A container package that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerPackage {
+    owner: String,
+    name: String,
+    kind: OwnerKind,
+    /// How many versions GitHub says that it has.
+    version_count: u64,
+}
+
+/// What kind of owner a package has: its path differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OwnerKind {
+    Organisation,
+    Person,
+}
+
+/// A version as GitHub lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct PackageVersion {
+    /// What it is removed by.
+    pub id: u64,
+    /// The digest of its manifest.
+    pub name: String,
+    /// When it changed last.
+    pub updated_at: DateTime<Utc>,
+    #[serde(default)]
+    metadata: Option<Metadata>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    container: Option<Container>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Container {
+    #[serde(default)]
+    tags: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Found {
+    #[serde(default)]
+    version_count: u64,
+}
+
+impl PackageVersion {
+    /// Its tags.
+    pub fn tags(&self) -> impl Iterator<Item = &str> {
+        let container = self.metadata.as_ref().and_then(|metadata| metadata.container.as_ref());
+        container.into_iter().flat_map(|container| &container.tags).map(String::as_str)
+    }
+}
+
+impl ContainerPackage {
+    fn route<'a>(&'a self, rest: impl IntoIterator<Item = &'a str>) -> Route {
+        let owners = match self.kind {
+            OwnerKind::Organisation => "orgs",
+            OwnerKind::Person => "users",
+        };
+        Route::new([owners, &self.owner, "packages", "container", &self.name].into_iter().chain(rest))
+    }
+}
+
+/// Finds a package, an organisation's or else a person's.
+///
+/// # Errors
+/// As [`Github::get`]; [`GithubError::NotFound`] also if the token may not see it.
+pub async fn find(github: &Github, owner: &str, name: &str) -> Result<ContainerPackage, GithubError> {
+    let task = Task { doing: "find the package", needs: Permission::PackagesRead };
+    let mut package = ContainerPackage {
+        owner: owner.to_owned(),
+        name: name.to_owned(),
+        kind: OwnerKind::Organisation,
+        version_count: 0,
+    };
+    let found = match github.get::<Found>(task, &package.route([])).await {
+        Err(GithubError::NotFound { .. }) => {
+            package.kind = OwnerKind::Person;
+            github.get::<Found>(task, &package.route([])).await
+        }
+        found => found,
+    };
+    package.version_count = found?.version_count;
+    Ok(package)
+}
+
+/// All its versions that are not deleted; `None` if GitHub did not list all of them.
+///
+/// # Errors
+/// As [`Github::list`].
+pub async fn versions(github: &Github, package: &ContainerPackage) -> Result<Option<Vec<PackageVersion>>, GithubError> {
+    let task = Task { doing: "list the versions of the package", needs: Permission::PackagesRead };
+    let route = package.route(["versions"]).with("state", "active").with("per_page", "100");
+    let listed = github.list::<PackageVersion>(task, route, None, PAGES).await?;
+    let count = listed.entries.len();
+    // The list of a person's package does not document that it has pages.
+    let is_cut = FULL_PAGES.contains(&count) && u64::try_from(count).is_ok_and(|count| count < package.version_count);
+    Ok((!listed.more && !is_cut).then_some(listed.entries))
+}
+
+/// One version as it is now; `None` if there is none with this id (any more).
+///
+/// # Errors
+/// As [`Github::get`].
+pub async fn version(
+    github: &Github,
+    package: &ContainerPackage,
+    id: u64,
+) -> Result<Option<PackageVersion>, GithubError> {
+    let task = Task { doing: "look at the version", needs: Permission::PackagesRead };
+    match github.get(task, &package.route(["versions", &id.to_string()])).await {
+        Ok(version) => Ok(Some(version)),
+        Err(GithubError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes a version.
+///
+/// # Errors
+/// As [`Github::delete`]; [`GithubError::NotFound`] also if the repository has no role on the package.
+pub async fn delete(github: &Github, package: &ContainerPackage, id: u64) -> Result<(), GithubError> {
+    let task = Task { doing: "remove the version", needs: Permission::PackagesWrite };
+    github.delete(task, &package.route(["versions", &id.to_string()])).await
+}

@@ -1,0 +1,141 @@
+//! Which versions of a package the entries name, before anything is known of what belongs together.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::graph::Graph;
+use super::{PackageRequest, PackageSelector, PackageSurvey, Version, VersionKept};
+use crate::image::ImageReference;
+use crate::image::pattern::Candidate;
+
+/// What the entries say about a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing.
+    NotNamed,
+    /// It goes, as far as they are concerned.
+    Taken,
+    /// It is named, and stays all the same.
+    Kept(VersionKept),
+}
+
+/// One for each version of the survey. Versions that belong to others are not named, but `keep` and an unread manifest
+/// hold for them as well.
+pub(super) fn verdicts(request: &PackageRequest<'_>, survey: &PackageSurvey, graph: &Graph) -> Vec<Verdict> {
+    let latest: Vec<BTreeSet<u64>> =
+        request.selectors.iter().map(|selector| latest_of(selector, survey, graph)).collect();
+    let entries: Vec<_> = request.selectors.iter().copied().zip(&latest).collect();
+    let versions = survey.versions.iter().enumerate();
+    versions
+        .map(|(at, version)| {
+            let verdict = if !graph.is_image(at) {
+                Verdict::NotNamed
+            } else if version.tags.is_empty() {
+                untagged(request, &entries, version)
+            } else {
+                tagged(request, &entries, version)
+            };
+            if let Some(pattern) = kept_by(request, survey, version) {
+                return Verdict::Kept(VersionKept::Pattern(pattern));
+            }
+            match survey.unread(&version.digest) {
+                // What it is about stands in its manifest alone.
+                Some(why) if version.tags.is_empty() && verdict == Verdict::Taken => {
+                    Verdict::Kept(VersionKept::Unreadable(why.to_owned()))
+                }
+                _ => verdict,
+            }
+        })
+        .collect()
+}
+
+type Entry<'a> = (&'a PackageSelector, &'a BTreeSet<u64>);
+
+fn tagged(request: &PackageRequest<'_>, entries: &[Entry<'_>], version: &Version) -> Verdict {
+    let (mut taken, mut latest, mut other) = (false, None, None);
+    for tag in &version.tags {
+        let naming = entries
+            .iter()
+            .filter(|(selector, _)| selector.matches_tag(tag) && selector.is_old_enough(version.updated, request.now));
+        match newest(naming, version) {
+            Verdict::Taken => taken = true,
+            Verdict::Kept(reason) => latest = Some(reason),
+            Verdict::NotNamed => other = Some(tag),
+        }
+    }
+    match (latest, other) {
+        (Some(reason), _) => Verdict::Kept(reason),
+        (None, Some(tag)) if taken => Verdict::Kept(VersionKept::AlsoTagged(tag.clone())),
+        (None, Some(_)) => Verdict::NotNamed,
+        (None, None) => Verdict::Taken,
+    }
+}
+
+fn untagged(request: &PackageRequest<'_>, entries: &[Entry<'_>], version: &Version) -> Verdict {
+    let naming: Vec<_> = entries
+        .iter()
+        .filter(|(selector, _)| selector.takes_untagged() && selector.is_old_enough(version.updated, request.now))
+        .collect();
+    if !naming.is_empty() && naming.iter().all(|(selector, _)| selector.is_fresh(version.updated, request.now)) {
+        return Verdict::Kept(VersionKept::Fresh);
+    }
+    let ripe = naming.into_iter().filter(|(selector, _)| !selector.is_fresh(version.updated, request.now));
+    newest(ripe, version)
+}
+
+/// Entries stand each for itself: one that takes a version is enough, whatever another keeps.
+fn newest<'a>(naming: impl Iterator<Item = &'a Entry<'a>>, version: &Version) -> Verdict {
+    let mut verdict = Verdict::NotNamed;
+    for (selector, latest) in naming {
+        if !latest.contains(&version.id) {
+            return Verdict::Taken;
+        }
+        verdict = Verdict::Kept(VersionKept::Latest(selector.keep_latest));
+    }
+    verdict
+}
+
+/// The newest images that an entry names, whatever their age: those with tags and those without, so many of each.
+fn latest_of(selector: &PackageSelector, survey: &PackageSurvey, graph: &Graph) -> BTreeSet<u64> {
+    let images = survey.versions.iter().enumerate().filter(|(at, _)| graph.is_image(*at)).map(|(_, version)| version);
+    let mut named: BTreeMap<bool, Vec<&Version>> = BTreeMap::new();
+    for version in images {
+        let is_tagged = !version.tags.is_empty();
+        let is_named = if is_tagged {
+            version.tags.iter().any(|tag| selector.matches_tag(tag))
+        } else {
+            selector.takes_untagged()
+        };
+        if is_named {
+            named.entry(is_tagged).or_default().push(version);
+        }
+    }
+    let newest = named.into_values().flat_map(|mut versions| {
+        versions.sort_by_key(|version| Reverse((version.updated, version.id)));
+        versions.into_iter().take(selector.keep_latest)
+    });
+    newest.map(|version| version.id).collect()
+}
+
+/// The entry of `keep` that names a version, under any of its names.
+fn kept_by(request: &PackageRequest<'_>, survey: &PackageSurvey, version: &Version) -> Option<String> {
+    let repository = format!("{}/{}", survey.registry, survey.package);
+    let digests = [format!("{repository}@{}", version.digest)];
+    let labels = BTreeMap::new();
+    let by_tag = version.tags.iter().map(|tag| format!("{repository}:{tag}"));
+    let names: Vec<Option<ImageReference>> =
+        by_tag.chain(digests.iter().cloned()).map(|name| name.parse().ok()).collect();
+    let pattern = request.keep.iter().find(|pattern| {
+        names.iter().any(|name| {
+            let candidate = Candidate {
+                name: name.as_ref(),
+                id: &version.digest,
+                digests: &digests,
+                labels: &labels,
+                created: Some(version.updated),
+            };
+            pattern.matches(&candidate, request.now)
+        })
+    });
+    pattern.map(ToString::to_string)
+}
