@@ -136,7 +136,9 @@ async fn solve_once_or_twice(
     match &attempt.solved.result {
         Err(error) if repeat::lost_the_name(error) && !with.cancelled.is_cancelled() => {
             tracing::debug!(image = build.target.name, "another build gave the image its name: named once more");
-            solve_with_the_offer(index, build, request, with, open).await
+            let Attempt { solved, without_offer } = solve_with_the_offer(index, build, request, with, open).await;
+            let trace = repeat::built_and_exported(attempt.solved.trace, solved.trace);
+            Attempt { solved: Solved { trace, ..solved }, without_offer: attempt.without_offer.or(without_offer) }
         }
         Ok(_) | Err(_) => attempt,
     }
@@ -189,6 +191,15 @@ async fn solve_with_the_offer(
         (Err(error), None) => repeat::because(error, &solved.trace),
     };
     let Some(because) = because else { return Attempt { solved, without_offer: None } };
+    if matches!(&solved.result, Err(error) if repeat::lost_while_unpacking(error)) {
+        tracing::debug!(image = build.target.name, because, "the image is exported once more");
+        let request = request.request.clone();
+        let exported = solve(open.connection, &open.session, request, masks, with.cancelled, tell).await;
+        if exported.result.is_ok() {
+            let trace = repeat::built_and_exported(solved.trace, exported.trace);
+            return Attempt { solved: Solved { trace, ..exported }, without_offer: None };
+        }
+    }
     tracing::debug!(image = build.target.name, because, "the build is repeated without any cache");
     let again = request.request.clone().without_cache();
     let solved = solve(open.connection, &open.session, again, masks, with.cancelled, tell).await;

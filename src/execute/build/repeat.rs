@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::buildkit::solve::SolveError;
-use crate::buildkit::trace::Trace;
+use crate::buildkit::trace::{Kind, Trace};
 use crate::outcome::from_trace::exit_code;
 
 /// What engines say when the content, the snapshot or the layer that a record leads to is not there, or goes away while it
@@ -20,6 +20,22 @@ static LOST: LazyLock<Option<Regex>> = LazyLock::new(|| {
 pub(super) fn lost_the_name(error: &SolveError) -> bool {
     let SolveError::Failed { message } = error else { return false };
     message.contains("image \"") && message.ends_with("\": already exists")
+}
+
+/// Whether everything was built, and only a layer of the image could not be unpacked because what is below it went away in that
+/// moment. **Measured** on the containerd store of Docker 28, now and then while it collects garbage after an image was removed.
+/// To do it again only exports it again: every step is in the builder.
+pub(super) fn lost_while_unpacking(error: &SolveError) -> bool {
+    let SolveError::Failed { message } = error else { return false };
+    message.starts_with("failed to prepare extraction snapshot \"") && message.contains("does not exist")
+}
+
+/// What two solves did, of which the first built and the second only exported once more.
+pub(super) fn built_and_exported(built: Trace, exported: Trace) -> Trace {
+    let of = |trace: Trace, exports: bool| {
+        trace.vertices.into_iter().filter(move |v| matches!(v.kind, Kind::Export) == exports)
+    };
+    Trace { vertices: of(built, false).chain(of(exported, true)).collect() }
 }
 
 /// Why the records could be to blame for the failure; nothing where they are not.
@@ -92,6 +108,35 @@ mod tests {
         assert!(lost("image \"docker.io/library/x:latest\": already exists"));
         assert!(!lost("process \"/bin/sh -c mkdir x\" did not complete successfully: exit code: 1"));
         assert!(!lost("mkdir: x: already exists"));
+    }
+
+    #[test]
+    fn a_layer_that_could_not_be_unpacked() {
+        let lost = |message: &str| super::lost_while_unpacking(&SolveError::Failed { message: message.to_owned() });
+        assert!(lost(
+            "failed to prepare extraction snapshot \"extract-1 sha256:ab\": parent snapshot sha256:cd does not exist: not found"
+        ));
+        assert!(!lost("failed to prepare sha256:ab as xyz: parent snapshot sha256:ab does not exist: not found"));
+    }
+
+    #[test]
+    fn what_was_built_counts_and_not_that_it_was_found_again() {
+        let vertex = |name: &str, cached| Vertex {
+            digest: name.to_owned(),
+            inputs: Vec::new(),
+            name: name.to_owned(),
+            kind: parse_name(name),
+            cached,
+            intervals: Vec::new(),
+            error: None,
+            tail: Vec::new(),
+            transferred: 0,
+        };
+        let first = Trace { vertices: vec![vertex("[2/2] RUN x", false), vertex("exporting to image", false)] };
+        let second = Trace { vertices: vec![vertex("[2/2] RUN x", true), vertex("exporting to image", true)] };
+        let joined = super::built_and_exported(first, second);
+        let told: Vec<(&str, bool)> = joined.vertices.iter().map(|v| (v.name.as_str(), v.cached)).collect();
+        assert_eq!(told, [("[2/2] RUN x", false), ("exporting to image", true)]);
     }
 
     #[test]
