@@ -38,6 +38,8 @@ use crate::survey::cache::{Lookup, Previous};
 
 /// Everything that is known before the first image is built.
 struct Prepared {
+    /// What tells this run's records in ledgers from those of others.
+    run_id: String,
     project: Project,
     plan: BuildPlan,
     engine: Engine,
@@ -136,7 +138,17 @@ async fn prepare(run: &Run, inputs: &BuildInputs) -> Result<Prepared, ExitCode> 
         ExitCode::BadInputs
     })?;
     project.warnings.iter().chain(&plan.warnings).for_each(|warning| run.console.warning(warning));
-    Ok(Prepared { project, plan, engine, connection, masks, marks, previous, builder_before })
+    Ok(Prepared {
+        run_id: uuid::Uuid::new_v4().to_string(),
+        project,
+        plan,
+        engine,
+        connection,
+        masks,
+        marks,
+        previous,
+        builder_before,
+    })
 }
 
 /// What the image cache has for each target, and the ledgers of the builds before.

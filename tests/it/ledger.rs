@@ -30,6 +30,7 @@ fn key() -> LedgerKey {
 fn ledger(key: &LedgerKey, previous: Option<&Ledger>, bytes: usize) -> Ledger {
     let at = Utc::now() - TimeDelta::minutes(5);
     let record = BuildRecord {
+        run: None,
         at,
         commit: Some("c0ffee".into()),
         seconds: 1.5,

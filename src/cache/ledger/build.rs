@@ -71,6 +71,9 @@ pub struct StepFact {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BuildRecord {
+    /// The same for all images of one run, and for no other run; `None` in ledgers of before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// When it ended.
     pub at: DateTime<Utc>,
     /// The commit that was built.

@@ -303,6 +303,7 @@ pub(super) mod tests {
             evidence: json!({"files": 3}),
             salt,
             record: BuildRecord {
+                run: None,
                 at: DateTime::from_timestamp(1_800_000_000 + second, 0).unwrap(),
                 commit: Some("c0ffee".into()),
                 seconds: 2.5,

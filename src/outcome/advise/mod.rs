@@ -215,6 +215,7 @@ pub(in crate::outcome) mod tests {
 
     fn record(cache_times: Option<CacheTimes>) -> BuildRecord {
         BuildRecord {
+            run: None,
             at: Utc::now(),
             commit: None,
             seconds: 1.0,

@@ -187,6 +187,7 @@ impl Keeper<'_> {
         let cached = outcome.steps.iter().filter(|step| step.cached).count();
         let count = |steps: usize| u32::try_from(steps).unwrap_or(u32::MAX);
         BuildRecord {
+            run: Some(self.prepared.run_id.clone()),
             at: Utc::now(),
             commit: self.run.context.head_commit.clone(),
             seconds: outcome.duration.as_secs_f64(),

@@ -229,6 +229,7 @@ fn ledger(side: &Side, evidence: serde_json::Value) -> Ledger {
     };
     let at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
     let record = BuildRecord {
+        run: None,
         at,
         commit: None,
         seconds: 1.0,
