@@ -48,7 +48,7 @@ pub(super) fn slowest(document: &mut Document, outcome: &BuildOutcome) {
     }
     document.block("**Where the time went, and why**");
     table(document, &shown, outcome.duration, outcome.images.len() > 1);
-    if shown.iter().any(|row| row.is_critical()) {
+    if !outcome.cancelled && shown.iter().any(|row| row.is_critical()) {
         document.block(&critical_path(outcome));
     }
 }
