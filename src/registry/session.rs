@@ -97,7 +97,8 @@ impl Session {
     /// One answer, logged in if the registry wants that.
     async fn logged_in(&self, question: &Question<'_>, url: &Url) -> Result<Answer, RegistryError> {
         let answer = self.followed(question, url, self.known_for(&question.scope)).await?;
-        if answer.status != StatusCode::UNAUTHORIZED {
+        // Where a redirect led elsewhere, that host does not say where a password goes.
+        if answer.status != StatusCode::UNAUTHORIZED || answer.url.origin() != url.origin() {
             return Ok(answer);
         }
         let asker = Asker { registry: &self.host, login: self.login.as_ref(), transport: &self.transport };

@@ -93,13 +93,19 @@ fn read(engine: &Engine, image: &str, path: &str) -> String {
 /// Every record that nobody uses right now: after it, only images can be a cache. Says whether none is left.
 pub(crate) fn prune(engine: &Engine) -> bool {
     // A build that has just ended may still hold records, which a prune leaves; after one that was cut short an engine
-    // may hold some until it is started again.
-    for _ in 0..10 {
+    // may hold some until it is started again: then they stay the same.
+    let (mut before, mut same) = (Vec::new(), 0);
+    while same < 4 {
         docker(engine, &["builder", "prune", "-af"]);
         let left = docker(engine, &["builder", "du"]);
-        if !left.lines().any(|line| line.split_whitespace().any(|word| word == "true" || word == "false")) {
+        let is_record = |line: &&str| line.split_whitespace().any(|word| word == "true" || word == "false");
+        let ids: Vec<String> =
+            left.lines().filter(is_record).map(|line| line[..line.len().min(25)].to_owned()).collect();
+        if ids.is_empty() {
             return true;
         }
+        same = if ids == before { same + 1 } else { 0 };
+        before = ids;
         std::thread::sleep(std::time::Duration::from_millis(200));
     }
     false
