@@ -99,8 +99,7 @@ pub(crate) fn prune(engine: &Engine) -> bool {
         docker(engine, &["builder", "prune", "-af"]);
         let left = docker(engine, &["builder", "du"]);
         let is_record = |line: &&str| line.split_whitespace().any(|word| word == "true" || word == "false");
-        let ids: Vec<String> =
-            left.lines().filter(is_record).map(|line| line[..line.len().min(25)].to_owned()).collect();
+        let ids: Vec<String> = left.lines().filter(is_record).map(|line| line.chars().take(25).collect()).collect();
         if ids.is_empty() {
             return true;
         }
