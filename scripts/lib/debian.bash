@@ -27,17 +27,21 @@ debian_mirror() {
 }
 
 # apt-get for SUITE with a state of its own under the cache directory. Signatures are checked;
-# validity dates are not, since a mirror that is a snapshot serves release files past theirs.
+# validity dates are not, since a mirror that is a snapshot serves release files past theirs. DEBIAN_ARCHITECTURES names more
+# than the machine's own.
 debian_apt() {
-    local state=$ENGINE_HOME/apt/$1
+    local state=$ENGINE_HOME/apt/$1 architecture architectures=()
     shift
+    for architecture in ${DEBIAN_ARCHITECTURES:-}; do
+        architectures+=(-o "APT::Architectures::=$architecture")
+    done
     apt-get --yes --quiet=2 \
         -o Dir::Etc::SourceList="$state/sources.list" -o Dir::Etc::SourceParts=- \
         -o Dir::State::Lists="$state/lists" -o Dir::State::Status="$state/status" \
         -o Dir::Cache="$state" -o Dir::Cache::Archives="$state/archives" \
         -o Acquire::Check-Valid-Until=false -o Acquire::Languages=none -o Acquire::Retries=3 \
         -o APT::Install-Recommends=false -o APT::Sandbox::User=root \
-        "$@"
+        "${architectures[@]}" "$@"
 }
 
 # debian_download SUITE LIST PACKAGE…: fetch the packages and all that they depend on, and

@@ -5,14 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-use super::{Address, TlsFiles};
+use super::{Address, Tls};
 
 /// How long a connection may take to open; an engine that is alive accepts at once.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,23 +23,23 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 /// An open connection to an engine.
 pub type ByteStream = Box<dyn Duplex>;
 
-/// Why no connection could be opened.
+/// Why no connection could be opened. What was to be reached, an engine or a builder, is for the caller to say.
 #[derive(Debug, thiserror::Error)]
 pub enum DialError {
     /// Nothing at the socket's path.
-    #[error("connect to the engine: there is no socket at {}", path.display())]
+    #[error("there is no socket at {}", path.display())]
     Missing {
         /// The socket's path.
         path: PathBuf,
     },
     /// A directory at the socket's path: an engine makes one when it is asked to mount a path that does not exist.
-    #[error("connect to the engine: {} is a directory, not a socket", path.display())]
+    #[error("{} is a directory, not a socket", path.display())]
     Directory {
         /// The socket's path.
         path: PathBuf,
     },
     /// The socket is there and this user may not use it.
-    #[error("connect to the engine: no permission to use {}", path.display())]
+    #[error("no permission to use {}", path.display())]
     Permission {
         /// The socket's path.
         path: PathBuf,
@@ -50,7 +48,7 @@ pub enum DialError {
         source: io::Error,
     },
     /// The address is there and nobody listens.
-    #[error("connect to the engine: {address} refused the connection")]
+    #[error("{address} refused the connection")]
     Refused {
         /// The address.
         address: String,
@@ -59,7 +57,7 @@ pub enum DialError {
         source: io::Error,
     },
     /// The connection did not open in time.
-    #[error("connect to the engine: {address} did not answer within {} s", after.as_secs_f32())]
+    #[error("{address} did not answer within {} s", after.as_secs_f32())]
     Timeout {
         /// The address.
         address: String,
@@ -67,7 +65,7 @@ pub enum DialError {
         after: Duration,
     },
     /// Any other failure of the network.
-    #[error("connect to the engine at {address}")]
+    #[error("reach {address}")]
     Network {
         /// The address.
         address: String,
@@ -145,7 +143,7 @@ async fn dial_tcp(
     address: &Address,
     host: &str,
     port: u16,
-    tls: Option<&TlsFiles>,
+    tls: Option<&Tls>,
     protocols: &[&[u8]],
 ) -> Result<ByteStream, DialError> {
     let stream = TcpStream::connect((host, port)).await.map_err(|source| match source.kind() {
@@ -154,10 +152,18 @@ async fn dial_tcp(
     })?;
     // Requests are small and answered at once: do not wait to fill a packet.
     stream.set_nodelay(true).map_err(|source| DialError::Network { address: address.to_string(), source })?;
-    let Some(files) = tls else { return Ok(Box::new(stream)) };
-    let name = ServerName::try_from(host.to_owned())
+    if let Err(error) = keep_alive(&stream) {
+        tracing::debug!(%address, %error, "a connection that is lost without a word will be noticed late");
+    }
+    let Some(tls) = tls else { return Ok(Box::new(stream)) };
+    let name = ServerName::try_from(tls.server_name().unwrap_or(host).to_owned())
         .map_err(|error| DialError::Tls { address: address.to_string(), source: io::Error::other(error) })?;
-    let mut config = files.client_config()?;
+    let mut config = match tls {
+        Tls::Files(files) => files.client_config()?,
+        Tls::Texts(texts) => texts
+            .client_config()
+            .map_err(|error| DialError::Tls { address: address.to_string(), source: io::Error::other(error) })?,
+    };
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     let stream = TlsConnector::from(Arc::new(config))
         .connect(name, stream)
@@ -166,37 +172,13 @@ async fn dial_tcp(
     Ok(Box::new(stream))
 }
 
-impl TlsFiles {
-    /// The configuration of mutual TLS: the server must be signed by `ca`, and we show our own certificate.
-    ///
-    /// # Errors
-    /// [`DialError::Certificate`] names the file that cannot be used.
-    pub fn client_config(&self) -> Result<ClientConfig, DialError> {
-        let roots = self.roots()?;
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| certificate_error(&self.key, error))?;
-        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| certificate_error(&self.ca, error))?
-            .with_root_certificates(roots)
-            .with_client_auth_cert(certificates(&self.certificate)?, key)
-            .map_err(|error| certificate_error(&self.certificate, error))
-    }
-
-    pub(crate) fn roots(&self) -> Result<RootCertStore, DialError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in certificates(&self.ca)? {
-            roots.add(certificate).map_err(|error| certificate_error(&self.ca, error))?;
-        }
-        Ok(roots)
-    }
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, DialError> {
-    CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|error| certificate_error(path, error))
-}
-
-fn certificate_error(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> DialError {
-    DialError::Certificate { path: path.to_owned(), source: Box::new(error) }
+/// Lets the system notice a peer that is gone without a word, within a minute and a half. BuildKit's server takes gRPC's own
+/// pings for an attack (`keepalive.EnforcementPolicy`: one in five minutes).
+fn keep_alive(stream: &TcpStream) -> rustix::io::Result<()> {
+    rustix::net::sockopt::set_socket_keepalive(stream, true)?;
+    rustix::net::sockopt::set_tcp_keepidle(stream, Duration::from_secs(30))?;
+    rustix::net::sockopt::set_tcp_keepintvl(stream, Duration::from_secs(10))?;
+    rustix::net::sockopt::set_tcp_keepcnt(stream, 6)
 }
 
 #[cfg(test)]
@@ -205,7 +187,7 @@ mod tests {
     use std::path::Path;
 
     use super::{DialError, unix_error};
-    use crate::address::{Address, TlsFiles};
+    use crate::address::Address;
 
     /// Tests run as root, whom no socket refuses.
     #[test]
@@ -213,12 +195,6 @@ mod tests {
         let source = io::Error::from(io::ErrorKind::PermissionDenied);
         let error = unix_error(&Address::default(), Path::new("/x.sock"), source);
         assert!(matches!(error, DialError::Permission { .. }), "{error:?}");
-        assert_eq!(error.to_string(), "connect to the engine: no permission to use /x.sock");
-    }
-
-    #[test]
-    fn names_the_certificate_that_is_missing() {
-        let error = TlsFiles::in_directory("/nowhere").client_config().unwrap_err();
-        assert_eq!(error.to_string(), "read the TLS file /nowhere/ca.pem");
+        assert_eq!(error.to_string(), "no permission to use /x.sock");
     }
 }

@@ -1,11 +1,13 @@
 //! Where the engine listens, as `DOCKER_HOST` and its companions say it, and how to connect to it.
 
 mod dial;
+mod tls;
 
 use std::fmt;
 use std::path::PathBuf;
 
 pub use dial::{ByteStream, DialError, Duplex, dial, dial_http2};
+pub use tls::{Tls, TlsError, TlsFiles, TlsTexts};
 
 /// The socket that the runner mounts into every container action, and Docker's own default.
 pub const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
@@ -24,27 +26,8 @@ pub enum Address {
         /// Port.
         port: u16,
         /// Certificates for a connection with TLS.
-        tls: Option<TlsFiles>,
+        tls: Option<Tls>,
     },
-}
-
-/// The PEM files of a TLS connection, as `docker --tlsverify` names them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// Authorities that may have signed the server's certificate.
-    pub ca: PathBuf,
-    /// Our certificate.
-    pub certificate: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
-}
-
-impl TlsFiles {
-    /// `ca.pem`, `cert.pem` and `key.pem` of a directory, as `DOCKER_CERT_PATH` means them.
-    pub fn in_directory(directory: impl Into<PathBuf>) -> Self {
-        let directory = directory.into();
-        Self { ca: directory.join("ca.pem"), certificate: directory.join("cert.pem"), key: directory.join("key.pem") }
-    }
 }
 
 /// Why a text is not an address that this program can use.
@@ -131,7 +114,7 @@ impl Address {
                 if host.is_empty() {
                     return Err(malformed("it has no host"));
                 }
-                Ok(Self::Tcp { host: host.to_owned(), port, tls })
+                Ok(Self::Tcp { host: host.to_owned(), port, tls: tls.map(Tls::Files) })
             }
             other => Err(AddressError::Scheme { address: address.to_owned(), scheme: other.to_owned() }),
         }
@@ -164,7 +147,7 @@ fn split_port(authority: &str, default_port: u16) -> Option<(&str, u16)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Address, AddressError, TlsFiles};
+    use super::{Address, AddressError, Tls, TlsFiles};
 
     fn from_env(pairs: &[(&str, &str)]) -> Result<Address, AddressError> {
         Address::from_env(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
@@ -194,11 +177,11 @@ mod tests {
         let host = ("DOCKER_HOST", "tcp://d");
         assert_eq!(
             tls(&[host, ("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", "/certs")]),
-            (2376, Some(TlsFiles::in_directory("/certs")))
+            (2376, Some(Tls::Files(TlsFiles::in_directory("/certs"))))
         );
         assert_eq!(
             tls(&[host, ("DOCKER_TLS_VERIFY", "1"), ("HOME", "/root")]),
-            (2376, Some(TlsFiles::in_directory("/root/.docker")))
+            (2376, Some(Tls::Files(TlsFiles::in_directory("/root/.docker"))))
         );
         assert_eq!(tls(&[host, ("DOCKER_TLS_VERIFY", ""), ("DOCKER_CERT_PATH", "/certs")]), (2375, None));
     }

@@ -6,7 +6,7 @@ use crate::address::{Address, DialError};
 #[derive(Debug, thiserror::Error)]
 pub enum BuildKitError {
     /// No connection to the address.
-    #[error(transparent)]
+    #[error("connect to BuildKit")]
     Dial(#[from] DialError),
     /// The connection was closed while it was set up.
     #[error("open {path} at {address}")]

@@ -1,7 +1,7 @@
 //! One solve: a build from request to result, with its progress on the way.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bollard_buildkit_proto::moby::buildkit::v1 as api;
 use tokio_util::sync::CancellationToken;
@@ -38,10 +38,20 @@ pub struct SolveRequest {
 /// An exporter and its attributes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exporter {
-    /// `moby` on an engine, `image` on a `buildkitd`.
+    /// `moby` on an engine; `docker` or `image` on a `buildkitd`.
     pub kind: String,
     /// `name`, `compression`, `annotation.…`, …
     pub attributes: BTreeMap<String, String>,
+}
+
+impl Exporter {
+    /// The exporter that writes a `docker save` archive, and sends it to the session ([`super::session::filesend`]).
+    pub const ARCHIVE: &str = "docker";
+
+    /// Whether its result is sent to the session.
+    pub fn is_archive(&self) -> bool {
+        self.kind == Self::ARCHIVE
+    }
 }
 
 /// A cache import or export.
@@ -155,11 +165,12 @@ pub async fn solve(
     tokio::pin!(solving);
 
     let mut collector = Collector::new(masks.clone());
-    let result = {
+    let (result, ended) = {
         let mut following = Following::new(control.status(api::StatusRequest { r#ref: id }));
         loop {
             tokio::select! {
                 result = &mut solving => {
+                    let ended = Instant::now();
                     // Progress that is still on its way belongs to the trace.
                     let rest = async {
                         while let Some(status) = following.next().await {
@@ -167,18 +178,19 @@ pub async fn solve(
                         }
                     };
                     let _ = tokio::time::timeout(LAST_STATUS, rest).await;
-                    break result.map_err(|status| failure(&status, masks));
+                    break (result.map_err(|status| failure(&status, masks)), ended);
                 }
                 Some(status) = following.next(), if !following.ended => {
                     collector.take(&status).into_iter().for_each(&mut on_event);
                 }
                 // Dropping the call resets its stream, and the builder cancels the solve with it.
-                () = cancelled.cancelled() => break Err(SolveError::Cancelled),
+                () = cancelled.cancelled() => break (Err(SolveError::Cancelled), Instant::now()),
             }
         }
     };
     let result = result.map(|response| response.into_inner().exporter_response);
-    Solved { trace: collector.finish(), result }
+    let trace = if result.is_ok() { collector.finish() } else { collector.break_off(ended) };
+    Solved { trace, result }
 }
 
 type StatusCall<F> = Option<std::pin::Pin<Box<F>>>;

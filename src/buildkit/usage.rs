@@ -1,6 +1,7 @@
 //! The builder's cache records: list them, prune them (`Control.DiskUsage`, `Control.Prune`).
 
 use bollard_buildkit_proto::moby::buildkit::v1::{DiskUsageRequest, PruneRequest};
+use chrono::{DateTime, Utc};
 
 use super::connection::Connection;
 use super::error::BuildKitError;
@@ -22,6 +23,16 @@ pub struct Record {
     pub description: String,
 }
 
+/// A record, and when it was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dated {
+    /// The record.
+    pub record: Record,
+    /// The time, by the builder's clock. What was imported has the time of before, where its cache told it
+    /// (`labelCreatedAt` in BuildKit's `worker/base/worker.go`).
+    pub created_at: Option<DateTime<Utc>>,
+}
+
 /// What a prune removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pruned {
@@ -33,15 +44,24 @@ pub struct Pruned {
 
 /// Every record, internal and frontend ones included.
 pub async fn records(connection: &Connection) -> Result<Vec<Record>, BuildKitError> {
+    Ok(dated(connection).await?.into_iter().map(|dated| dated.record).collect())
+}
+
+/// Every record, with the time at which it was made.
+pub async fn dated(connection: &Connection) -> Result<Vec<Dated>, BuildKitError> {
     let response = connection.control().disk_usage(DiskUsageRequest::default()).await;
     let response = response.map_err(|status| call("list its cache records", status))?;
-    let records = response.into_inner().record.into_iter().map(|record| Record {
-        id: record.id,
-        size: u64::try_from(record.size).unwrap_or_default(),
-        in_use: record.in_use,
-        shared: record.shared,
-        kind: record.record_type,
-        description: record.description,
+    let time = |seconds, nanos| DateTime::from_timestamp(seconds, u32::try_from(nanos).ok()?);
+    let records = response.into_inner().record.into_iter().map(|record| Dated {
+        created_at: record.created_at.and_then(|at| time(at.seconds, at.nanos)),
+        record: Record {
+            id: record.id,
+            size: u64::try_from(record.size).unwrap_or_default(),
+            in_use: record.in_use,
+            shared: record.shared,
+            kind: record.record_type,
+            description: record.description,
+        },
     });
     Ok(records.collect())
 }

@@ -6,7 +6,7 @@
 use std::io;
 
 use bollard::exec::CreateExecOptions;
-use bollard::query_parameters::{RemoveVolumeOptions, StartContainerOptions, StopContainerOptions};
+use bollard::query_parameters::{RemoveVolumeOptions, StopContainerOptions};
 use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::Full;
@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio_util::io::StreamReader;
 
 use super::images::bytes;
-use super::transport::{TransportError, checked};
+use super::transport::{ANSWER_TIMEOUT, TransportError, checked};
 use super::{Container, Engine, EngineError};
 use crate::address::ByteStream;
 
@@ -61,22 +61,26 @@ pub struct Builders {
 }
 
 impl BuilderContainer {
-    /// The name of the builder: buildx numbers the nodes of each, from 0.
-    pub fn builder(&self) -> &str {
-        without_number(&self.name)
+    /// What its builder may be called, see [`names_of`].
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        names_of(&self.name)
     }
 }
 
 impl StateVolume {
-    /// The name of the builder whose state it holds.
-    pub fn builder(&self) -> &str {
+    /// What the builder may be called whose state it holds.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         let name = self.name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(STATE));
-        without_number(name.unwrap_or(&self.name))
+        names_of(name.unwrap_or(&self.name))
     }
 }
 
-fn without_number(node: &str) -> &str {
-    node.strip_suffix(|c: char| c.is_ascii_digit()).unwrap_or(node)
+/// The node's own name, which a person may have chosen, and all that its builder may be called: buildx numbers the nodes of
+/// each from 0, and a builder's name may end in digits itself. `multi10` is node 10 of `multi`, or node 0 of `multi1`.
+fn names_of(node: &str) -> impl Iterator<Item = &str> {
+    let digits = node.bytes().rev().take_while(u8::is_ascii_digit).count();
+    let ends = (0..=digits).filter_map(move |cut| node.get(..node.len().checked_sub(cut)?));
+    ends.filter(|name| !name.is_empty())
 }
 
 impl Engine {
@@ -123,13 +127,27 @@ impl Engine {
         Ok(Box::new(tokio::io::join(StreamReader::new(Box::pin(standard_output(read))), write)))
     }
 
-    /// Starts a container.
+    /// Starts a container; says whether it did, or whether it runs already because somebody else was faster.
+    ///
+    /// Not through bollard, which takes the status of the one (204) for that of the other (304).
     ///
     /// # Errors
     /// [`EngineError`].
-    pub async fn start_container(&self, container: &str) -> Result<(), EngineError> {
-        let started = self.docker.start_container(container, None::<StartContainerOptions>).await;
-        started.map_err(|error| self.failed(format!("start container {container}"), error))
+    pub async fn start_container(&self, container: &str) -> Result<bool, EngineError> {
+        let action = format!("start container {container}");
+        let started = async {
+            let request = Request::post(format!("/containers/{container}/start")).body(Full::<Bytes>::default());
+            let request = request.map_err(|error| TransportError::Request(error).into_engine_error(&action))?;
+            let response = self.transport.send(request).await.map_err(|error| error.into_engine_error(&action))?;
+            if response.status() == StatusCode::NOT_MODIFIED {
+                return Ok(false);
+            }
+            checked(&action, response).await.map(|_nothing| true)
+        };
+        tokio::time::timeout(ANSWER_TIMEOUT, started).await.unwrap_or_else(|_| {
+            let address = self.transport.address.to_string();
+            Err(EngineError::NotAnswering { action: action.clone(), address, after: ANSWER_TIMEOUT })
+        })
     }
 
     /// Stops a container.
@@ -281,6 +299,23 @@ mod tests {
             assemble(serde_json::from_value(json!({"Volumes": null})).unwrap(), &[]),
             super::Builders::default()
         );
+    }
+
+    #[test]
+    fn a_builder_may_be_called_by_what_its_node_is_without_a_number() {
+        for (node, names) in [
+            ("multi0", &["multi0", "multi"][..]),
+            ("multi10", &["multi10", "multi1", "multi"]),
+            ("MyNode", &["MyNode"]),
+            ("7", &["7"]),
+        ] {
+            let container =
+                super::BuilderContainer { id: String::new(), name: node.into(), running: true, volume: None };
+            assert_eq!(container.names().collect::<Vec<_>>(), names);
+            let name = format!("buildx_buildkit_{node}_state");
+            let volume = super::StateVolume { name, bytes: 0, container: None };
+            assert_eq!(volume.names().collect::<Vec<_>>(), names);
+        }
     }
 
     #[tokio::test]

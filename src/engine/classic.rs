@@ -145,15 +145,22 @@ impl ClassicBuild {
 
     /// The engine decodes the header with the URL-safe alphabet only (bollard 0.21 sends the other one).
     fn registry_config(&self) -> String {
-        let logins: Map<String, Value> = self
-            .logins
-            .iter()
-            .map(|(host, login)| {
-                let login = json!({"username": login.user, "password": login.password.expose(), "serveraddress": host});
-                (host.clone(), login)
-            })
-            .collect();
+        let logins: Map<String, Value> =
+            self.logins.iter().map(|(host, login)| (host.clone(), auth_config(login, host))).collect();
         URL_SAFE.encode(Value::Object(logins).to_string())
+    }
+}
+
+/// A login as the engine's API has it (Engine API, `AuthConfig`): an identity token is no password.
+pub(super) fn auth_config(login: &Login, host: &str) -> Value {
+    let secret = login.password.expose();
+    // The containerd image store compares it with the host that it talks to, and knows Docker Hub by this name alone
+    // (moby `daemon/containerd/resolver.go`).
+    let host = if host == "docker.io" { "https://index.docker.io/v1/" } else { host };
+    if login.user.is_empty() {
+        json!({"identitytoken": secret, "serveraddress": host})
+    } else {
+        json!({"username": login.user, "password": secret, "serveraddress": host})
     }
 }
 
@@ -231,5 +238,9 @@ mod tests {
             br#"{"ghcr.io":{"username":"me","password":"abc~~~???>>>","serveraddress":"ghcr.io"}}"#
         );
         assert!(!format!("{build:?}").contains("abc"));
+        let token = Login { user: String::new(), password: Secret::new("t0ken") };
+        let build = ClassicBuild { logins: BTreeMap::from([("r.io".into(), token)]), ..ClassicBuild::default() };
+        let sent = URL_SAFE.decode(build.registry_config()).unwrap();
+        assert_eq!(sent, br#"{"r.io":{"identitytoken":"t0ken","serveraddress":"r.io"}}"#);
     }
 }

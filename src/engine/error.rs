@@ -37,7 +37,7 @@ pub enum EngineError {
     #[error(transparent)]
     Address(#[from] AddressError),
     /// No connection could be opened.
-    #[error(transparent)]
+    #[error("connect to the engine")]
     Dial(#[from] DialError),
     /// The connection is open and nothing comes back.
     #[error("{action}: the engine at {address} did not answer within {} s", after.as_secs_f32())]
@@ -84,6 +84,14 @@ pub enum EngineError {
         /// The engine's own words.
         message: String,
     },
+    /// The engine could not push an image.
+    #[error("push {image}: {message}")]
+    Push {
+        /// The tag.
+        image: String,
+        /// The engine's own words, or the registry's.
+        message: String,
+    },
     /// The connection broke before the answer was complete.
     #[error("{action}: the connection to the engine broke")]
     Broken {
@@ -128,7 +136,7 @@ impl EngineError {
             | Self::NotAnEngine { .. }
             | Self::Version { .. }
             | Self::Broken { .. } => true,
-            Self::Refused { .. } | Self::Malformed { .. } | Self::Local { .. } => false,
+            Self::Refused { .. } | Self::Push { .. } | Self::Malformed { .. } | Self::Local { .. } => false,
         }
     }
 
@@ -151,7 +159,7 @@ impl EngineError {
             Self::Broken { .. } => {
                 "The engine stopped or was restarted while it was at work. Look at its log, then run the job again."
             }
-            Self::Refused { .. } | Self::Malformed { .. } | Self::Local { .. } => return None,
+            Self::Refused { .. } | Self::Push { .. } | Self::Malformed { .. } | Self::Local { .. } => return None,
         };
         Some(text.to_owned())
     }

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bollard::models::{ImageInspect, ImageSummary};
+use bollard::models::ImageSummary;
 use bollard::query_parameters::{ListImagesOptions, RemoveImageOptions, TagImageOptions};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::info::ApiVersion;
+use super::inspection::Inspection;
+use super::settle::settled;
 use super::{Engine, EngineError};
 use crate::image::ImageReference;
 
@@ -17,10 +19,6 @@ use crate::image::ImageReference;
 const DF_TYPES_API: ApiVersion = ApiVersion { major: 1, minor: 42 };
 /// Measuring images and, on Docker 20.10, volumes and containers with them, takes minutes on a large host.
 const DF_TIMEOUT: Duration = Duration::from_secs(600);
-
-/// While a build is at work, Docker 28 may stumble over a snapshot that goes away while it measures: `snapshot … does not
-/// exist`, with status 404.
-const DF_ATTEMPTS: u32 = 10;
 const DF_PAUSE: Duration = Duration::from_millis(200);
 
 /// An image of the engine.
@@ -59,11 +57,12 @@ pub struct ImageUsage {
 pub struct ImageDetails {
     /// The engine's id.
     pub id: String,
-    /// Digests of the uncompressed layers, the lowest first.
+    /// Digests of the uncompressed layers, the lowest first. None if the containerd store has the image's name and not its
+    /// content, as while it is being removed.
     pub layers: Vec<String>,
     /// The labels of its configuration.
     pub labels: BTreeMap<String, String>,
-    /// Its names with tags.
+    /// Its names with tags, as the engine gives them: on the containerd store one with a digest alone among them.
     pub tags: Vec<String>,
     /// Its names with digests.
     pub digests: Vec<String>,
@@ -95,9 +94,17 @@ impl Engine {
     /// # Errors
     /// [`EngineError`].
     pub async fn images(&self) -> Result<Vec<Image>, EngineError> {
-        let images = self.docker.list_images(None::<ListImagesOptions>).await;
-        let images = images.map_err(|error| self.failed("list images".to_owned(), error))?;
-        Ok(images.into_iter().map(Image::from).collect())
+        self.list("list images", &ListImagesOptions::default()).await
+    }
+
+    /// The images that options name. The containerd image store fails the list with status 404 if an image goes away
+    /// meanwhile: `failed to read config content: … not found`.
+    pub(super) async fn list(&self, action: &str, options: &ListImagesOptions) -> Result<Vec<Image>, EngineError> {
+        let list = async || {
+            let images = self.docker.list_images(Some(options.clone())).await;
+            images.map_err(|error| self.failed(action.to_owned(), error))
+        };
+        Ok(settled(list).await?.into_iter().map(Image::from).collect())
     }
 
     /// The images with the room that they take, in the engine's own figures. Slow: it measures.
@@ -118,10 +125,10 @@ impl Engine {
     pub(super) async fn disk_usage<T: DeserializeOwned>(&self, action: &str, kind: &str) -> Result<T, EngineError> {
         let types = self.info.negotiated() >= DF_TYPES_API;
         let target = if types { format!("/system/df?type={kind}") } else { "/system/df".to_owned() };
-        let (begun, mut attempts) = (tokio::time::Instant::now(), DF_ATTEMPTS);
+        let begun = tokio::time::Instant::now();
         loop {
-            match self.transport.get(action, &target, DF_TIMEOUT).await {
-                Err(error) if error.is_not_found() && attempts > 1 => attempts -= 1,
+            // While a build is at work, Docker 28 may stumble over a snapshot that goes away while it measures.
+            match settled(async || self.transport.get(action, &target, DF_TIMEOUT).await).await {
                 Err(error) if is_measuring(&error) && begun.elapsed() < DF_TIMEOUT => {}
                 answer => return answer,
             }
@@ -134,12 +141,12 @@ impl Engine {
     /// # Errors
     /// [`EngineError`].
     pub async fn inspect_image(&self, image: &str) -> Result<Option<ImageDetails>, EngineError> {
-        match self.docker.inspect_image(image).await {
-            Ok(details) => Ok(Some(details.into())),
-            Err(error) => match self.failed(format!("look at image {image}"), error) {
-                error if error.is_not_found() => Ok(None),
-                error => Err(error),
-            },
+        let action = format!("look at image {image}");
+        match self.inspect(&action, image).await {
+            Ok(Some(details)) => Ok(Some(details.into())),
+            Ok(None) => Err(EngineError::Malformed { action, source: "it is too large to be read".into() }),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -151,8 +158,11 @@ impl Engine {
     /// [`EngineError`]; status 404 if it is not there, 409 if something uses it.
     pub async fn remove_image(&self, image: &str, parents: Parents) -> Result<Deleted, EngineError> {
         let options = RemoveImageOptions { force: false, noprune: parents == Parents::Keep, platforms: None };
-        let items = self.docker.remove_image(image, Some(options), None).await;
-        let items = items.map_err(|error| self.failed(format!("remove image {image}"), error))?;
+        let remove = async || {
+            let items = self.docker.remove_image(image, Some(options.clone()), None).await;
+            items.map_err(|error| self.failed(format!("remove image {image}"), error))
+        };
+        let items = settled(remove).await?;
         let mut deleted = Deleted::default();
         for item in items {
             deleted.untagged.extend(item.untagged);
@@ -186,14 +196,29 @@ struct RawUsage {
     images: Option<Vec<ImageSummary>>,
 }
 
+/// Names with tags, and names with digests, out of what the engine lists as the ones and as the others.
+///
+/// The containerd image store lists a name with a digest, as `docker pull app@sha256:…` leaves one, among the tags; to take
+/// it for a tag would be dangerous, because its removal takes every tag of its repository along. And it lists the bare
+/// digest of an image whose content is gone among the digests, which names nothing (moby `daemon/containerd/image_list.go`,
+/// `getSameReferences` in `image_delete.go`). Engines before 25.0 give an image without names the name `<none>:<none>`.
+pub(crate) fn sorted_names(tags: Vec<String>, digests: Vec<String>) -> (Vec<String>, Vec<String>) {
+    let names = tags.into_iter().filter(|name| !name.contains("<none>"));
+    let (mut by_digest, by_tag): (Vec<String>, Vec<String>) = names.partition(|name| name.contains('@'));
+    let digests = digests.into_iter().filter(|name| name.contains('@') && !name.contains("<none>"));
+    by_digest.extend(digests);
+    by_digest.sort();
+    by_digest.dedup();
+    (by_tag, by_digest)
+}
+
 impl From<ImageSummary> for Image {
     fn from(image: ImageSummary) -> Self {
-        // Engines before 25.0 give an image without names the name `<none>:<none>`.
-        let named = |names: Vec<String>| names.into_iter().filter(|name| !name.contains("<none>")).collect();
+        let (tags, digests) = sorted_names(image.repo_tags, image.repo_digests);
         Self {
             id: image.id,
-            tags: named(image.repo_tags),
-            digests: named(image.repo_digests),
+            tags,
+            digests,
             created: DateTime::from_timestamp(image.created, 0).filter(|created| created.timestamp() > 0),
             size: bytes(image.size),
             shared_size: u64::try_from(image.shared_size).ok(),
@@ -203,12 +228,13 @@ impl From<ImageSummary> for Image {
     }
 }
 
-impl From<ImageInspect> for ImageDetails {
-    fn from(image: ImageInspect) -> Self {
+impl From<Inspection> for ImageDetails {
+    fn from(mut image: Inspection) -> Self {
+        let labels = image.labels();
         Self {
-            id: image.id.unwrap_or_default(),
+            id: image.id,
             layers: image.root_fs.and_then(|root| root.layers).unwrap_or_default(),
-            labels: image.config.and_then(|config| config.labels).unwrap_or_default().into_iter().collect(),
+            labels,
             tags: image.repo_tags.unwrap_or_default(),
             digests: image.repo_digests.unwrap_or_default(),
             size: image.size.map_or(0, bytes),
@@ -225,7 +251,33 @@ pub(super) fn bytes(size: i64) -> u64 {
 mod tests {
     use serde_json::json;
 
-    use super::{Image, RawUsage};
+    use super::{Image, ImageDetails, Inspection, RawUsage, sorted_names};
+
+    #[test]
+    fn an_image_whose_content_is_gone_has_no_layers() {
+        // As Docker 28.5.2 with the containerd store tells an image that is being removed.
+        let image: Inspection = serde_json::from_value(json!({
+            "Id": "sha256:a", "RepoTags": ["app:latest"], "RepoDigests": [], "Size": 0, "Parent": "", "Comment": "",
+            "Config": {"Cmd": null}, "Architecture": "", "Os": "", "RootFS": {}, "Metadata": {}
+        }))
+        .unwrap();
+        let image = ImageDetails::from(image);
+        assert_eq!((image.id.as_str(), image.tags), ("sha256:a", vec!["app:latest".to_owned()]));
+        assert_eq!((image.layers, image.labels.len(), image.size), (vec![], 0, 0));
+    }
+
+    #[test]
+    fn a_name_with_a_digest_is_no_tag_and_a_bare_digest_no_name() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let named = format!("app@{digest}");
+        let strings = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(
+            sorted_names(strings(&["app:1", &named]), strings(&[&named, "web@sha256:b"])),
+            (strings(&["app:1"]), strings(&[&named, "web@sha256:b"]))
+        );
+        assert_eq!(sorted_names(strings(&["app:1"]), strings(&[&digest])), (strings(&["app:1"]), vec![]));
+        assert_eq!(sorted_names(strings(&["<none>:<none>"]), strings(&["app@<none>"])), (vec![], vec![]));
+    }
 
     #[test]
     fn reads_disk_usage_in_the_old_shape() {

@@ -73,6 +73,14 @@ pub struct EngineInfo {
 }
 
 impl EngineInfo {
+    /// Whether its BuildKit is 0.8 or older: Docker 23.0 (API 1.42) was the first release with a newer one (`vendor.mod` of
+    /// moby v23.0.0).
+    pub fn has_buildkit_0_8(&self) -> bool {
+        self.api_version < ApiVersion { major: 1, minor: 42 }
+    }
+}
+
+impl EngineInfo {
     /// The API version that requests are made in.
     pub fn negotiated(&self) -> ApiVersion {
         self.api_version.min(NEWEST_API)

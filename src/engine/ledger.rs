@@ -5,34 +5,30 @@
 //! a field that every engine keeps as it is and that lists of images leave out; a layer takes twice as long to write on
 //! every engine, three times as long to read, and must be unpacked from two layouts of archives.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use bollard::query_parameters::ListImagesOptions;
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures_util::TryStreamExt;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::Request;
-use serde::{Deserialize, Serialize};
+use http_body_util::Full;
+use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::transport::{ANSWER_TIMEOUT, TransportError, checked, post};
+use super::inspection::Inspection;
+use super::load::LoadMessage;
+use super::transport::post;
 use super::{Engine, EngineError, Image, Parents};
 
 /// The repository of all ledgers; the tag tells whose.
 pub const LEDGER_REPOSITORY: &str = "watchparty-cache/ledger";
 const LABEL: &str = "watchparty-cache.ledger";
-/// Bytes of the largest answer that is read. The largest document has 4 MiB, and the engine writes some characters as six
-/// (`\u003c`).
-const MAX_ANSWER: usize = 25 << 20;
 /// A graph driver loads an image first and names it then, a moment later. An image without a name is left over only if it
 /// still has none after this time.
-const NAMING: Duration = Duration::from_millis(200);
+pub(super) const NAMING: Duration = Duration::from_millis(200);
 const READ_ATTEMPTS: u32 = 3;
-const LIST_ATTEMPTS: u32 = 10;
-const LIST_PAUSE: Duration = Duration::from_millis(20);
 
 /// What has a ledger's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,8 +106,8 @@ impl Engine {
         let mut attempts = READ_ATTEMPTS;
         loop {
             attempts -= 1;
-            let found = match self.inspect_bounded(&action, name).await {
-                Err(error) if is_absent(&error) => return Ok(None),
+            let found = match self.inspect(&action, name).await {
+                Err(error) if error.is_no_such_image() => return Ok(None),
                 // The containerd image store looks the name up and then reads: a writer may have been in between, and what
                 // is read is gone or empty.
                 Err(error) if error.is_not_found() && attempts > 0 => continue,
@@ -170,8 +166,8 @@ impl Engine {
         let ours = images.into_iter().filter(|image| image.tags.is_empty() && image.labels.contains_key(LABEL));
         let mut nameless = BTreeSet::new();
         for image in ours {
-            match self.inspect_bounded("look at a ledger without a name", &image.id).await {
-                Ok(Some(RawImage { repo_tags: Some(tags), .. })) if !tags.is_empty() => {}
+            match self.inspect("look at a ledger without a name", &image.id).await {
+                Ok(Some(Inspection { repo_tags: Some(tags), .. })) if !tags.is_empty() => {}
                 Ok(_) => {
                     nameless.insert(image.id);
                 }
@@ -191,8 +187,7 @@ impl Engine {
         }
     }
 
-    /// The containerd image store fails a list with status 404 if an image goes away meanwhile: `failed to read config
-    /// content: … not found`.
+    /// The images that a filter lets through.
     pub(super) async fn list_filtered(
         &self,
         action: &str,
@@ -200,81 +195,19 @@ impl Engine {
         value: &str,
     ) -> Result<Vec<Image>, EngineError> {
         let filters = HashMap::from([(filter.to_owned(), vec![value.to_owned()])]);
-        let options = ListImagesOptions { filters: Some(filters), ..ListImagesOptions::default() };
-        let mut attempts = LIST_ATTEMPTS;
-        loop {
-            let images = self.docker.list_images(Some(options.clone())).await;
-            match images.map_err(|error| self.failed(action.to_owned(), error)) {
-                Err(error) if error.is_not_found() && attempts > 1 => {
-                    attempts -= 1;
-                    tokio::time::sleep(LIST_PAUSE).await;
-                }
-                images => return Ok(images?.into_iter().map(Image::from).collect()),
-            }
-        }
-    }
-
-    /// What an inspection says; `None` if it is larger than any ledger makes it.
-    ///
-    /// Not through bollard: it reads an answer of any size, and none of an image that is being removed.
-    async fn inspect_bounded(&self, action: &str, name: &str) -> Result<Option<RawImage>, EngineError> {
-        let answer = async {
-            let request = Request::get(format!("/images/{name}/json")).body(Full::<Bytes>::default());
-            let request = request.map_err(|error| TransportError::Request(error).into_engine_error(action))?;
-            let response = self.transport.send(request).await.map_err(|error| error.into_engine_error(action))?;
-            let body = match Limited::new(checked(action, response).await?, MAX_ANSWER).collect().await {
-                Ok(body) => body.to_bytes(),
-                Err(error) if error.is::<LengthLimitError>() => return Ok(None),
-                Err(source) => return Err(EngineError::Broken { action: action.to_owned(), source }),
-            };
-            let image = serde_json::from_slice(&body);
-            image
-                .map(Some)
-                .map_err(|source| EngineError::Malformed { action: action.to_owned(), source: source.into() })
-        };
-        tokio::time::timeout(ANSWER_TIMEOUT, answer).await.unwrap_or_else(|_| {
-            let address = self.transport.address.to_string();
-            Err(EngineError::NotAnswering { action: action.to_owned(), address, after: ANSWER_TIMEOUT })
-        })
+        self.list(action, &ListImagesOptions { filters: Some(filters), ..ListImagesOptions::default() }).await
     }
 }
 
-/// Whether the engine knows no such name, in contrast to not finding what the name leads to.
-fn is_absent(error: &EngineError) -> bool {
-    matches!(error, EngineError::Refused { status: 404, message, .. } if message.contains("No such image"))
-}
-
-/// One line of the answer to a load.
-#[derive(Deserialize)]
-struct LoadMessage {
-    error: Option<String>,
-}
-
-/// The parts of an inspection that matter here.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct RawImage {
-    id: String,
-    author: Option<String>,
-    config: Option<RawConfig>,
-    repo_tags: Option<Vec<String>>,
-}
-
-impl From<RawImage> for FoundLedger {
-    fn from(image: RawImage) -> Self {
-        let is_ours = image.config.and_then(|config| config.labels).is_some_and(|labels| labels.contains_key(LABEL));
+impl From<Inspection> for FoundLedger {
+    fn from(mut image: Inspection) -> Self {
+        let is_ours = image.labels().contains_key(LABEL);
         let content = match image.author.filter(|_| is_ours) {
             Some(document) => LedgerContent::Document(document),
             None => LedgerContent::Foreign,
         };
         Self { id: Some(image.id), content }
     }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct RawConfig {
-    labels: Option<BTreeMap<String, String>>,
 }
 
 /// An entry of a `docker save` archive's `manifest.json`, which every engine loads (moby, `image/tarexport`).

@@ -10,7 +10,11 @@ mod containers;
 mod error;
 mod images;
 mod info;
+mod inspection;
 mod ledger;
+mod load;
+mod push;
+mod settle;
 mod tombstone;
 mod transport;
 
@@ -25,10 +29,13 @@ pub use builders::{BuilderContainer, Builders, StateVolume};
 pub use classic::{ClassicBuild, ClassicEvent};
 pub use containers::{Container, Mount, OwnContainer};
 pub use error::{EngineError, RunnerKind};
+#[cfg(test)]
+pub(crate) use images::sorted_names;
 pub use images::{Deleted, Image, ImageDetails, ImageUsage, Parents};
 pub use info::{ApiVersion, EngineInfo, ImageStore, NEWEST_API, OLDEST_API};
 pub use ledger::{FoundLedger, LEDGER_REPOSITORY, LedgerContent, ListedLedger};
-pub use tombstone::{Mark, TOMBSTONE_REPOSITORY, Tombstone};
+pub use push::PushEvent;
+pub use tombstone::{FoundTombstone, Mark, TOMBSTONE_REPOSITORY, Tombstone};
 
 use transport::{ANSWER_TIMEOUT, Transport, TransportError};
 

@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_rustls::TlsAcceptor;
 
 use super::{ClassicBuild, ClassicEvent, Engine, EngineError, RunnerKind};
-use crate::address::{Address, DialError, TlsFiles};
+use crate::address::{Address, DialError, Tls, TlsFiles};
 
 const VERSION: &str = r#"{"Version":"28.5.2","ApiVersion":"1.51","MinAPIVersion":"1.24","Os":"linux","Arch":"amd64"}"#;
 const TESTDATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/engine/testdata");
@@ -273,7 +273,7 @@ fn every_error_says_what_to_do() {
     ];
     let mut text = String::new();
     for error in errors {
-        text += &format!("{error}\n");
+        text += &format!("{}\n", crate::error::chain(&error));
         for (runner, name) in [
             (RunnerKind::GithubHosted, "hosted"),
             (RunnerKind::SelfHosted, "self-hosted"),
@@ -296,7 +296,7 @@ async fn speaks_tls_with_those_who_know_each_other() {
     })
     .await;
     let connect = async |host: &str, tls: Option<TlsFiles>| {
-        Engine::connect(&Address::Tcp { host: host.to_owned(), port, tls }).await
+        Engine::connect(&Address::Tcp { host: host.to_owned(), port, tls: tls.map(Tls::Files) }).await
     };
     let engine = connect("localhost", Some(testdata())).await.unwrap();
     assert_eq!(engine.images().await.unwrap(), []);

@@ -3,6 +3,8 @@
 //! The engine is the one place that a later job on the same machine sees as well. A label cannot be put on an image that
 //! is gone, so the mark is an empty image of its own, in the reserved namespace, with JSON in a label.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
@@ -10,6 +12,8 @@ use http_body_util::Full;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::ledger::NAMING;
+use super::settle::settled;
 use super::transport::{post, target};
 use super::{Engine, EngineError, Image, Parents};
 
@@ -19,6 +23,7 @@ const LABEL: &str = "watchparty-cache.tombstone";
 const SCHEMA: u32 = 1;
 /// Two blocks of zeros: the end of a tar archive, and nothing before it.
 const EMPTY_TAR: &[u8] = &[0; 1024];
+const WRITE_ATTEMPTS: usize = 3;
 
 /// What a clear left for the next build.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +47,15 @@ pub enum Mark {
     /// Something in its place that we do not understand, as a newer version of this program may leave it. The repository
     /// counts as cleared all the same.
     Unknown,
+}
+
+/// A mark where it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundTombstone {
+    /// The engine's id of the image: another mark in the same place has another one.
+    pub id: String,
+    /// What it says.
+    pub mark: Mark,
 }
 
 /// What the label holds.
@@ -90,25 +104,50 @@ impl Image {
 }
 
 impl Engine {
-    /// The mark that a clear left for a repository.
+    /// The mark that a clear left for a repository; `None` only if the engine says that there is none.
     ///
     /// # Errors
-    /// [`EngineError`].
-    pub async fn tombstone(&self, repository: &str) -> Result<Option<Mark>, EngineError> {
-        let found = self.inspect_image(&Tombstone::name_for(repository)).await?;
-        Ok(found.map(|image| Mark::read(&image.labels)))
+    /// [`EngineError`]. Then there may be one.
+    pub async fn tombstone(&self, repository: &str) -> Result<Option<FoundTombstone>, EngineError> {
+        let action = format!("look for the mark that {repository} was cleared");
+        let name = Tombstone::name_for(repository);
+        match settled(async || self.inspect(&action, &name).await).await {
+            Ok(Some(mut image)) => Ok(Some(FoundTombstone { mark: Mark::read(&image.labels()), id: image.id })),
+            Ok(None) => Err(EngineError::Malformed { action, source: "it is too large to be read".into() }),
+            Err(error) if error.is_no_such_image() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Leaves a mark, in the place of one that is there.
+    /// Leaves a mark, in the place of one that is there, and reads it back; gives what stands there then, which may be what
+    /// another clear has just left: either says that the repository was cleared. What had the name before is left over until
+    /// [`Engine::remove_nameless_tombstones`].
     ///
     /// # Errors
     /// [`EngineError`].
-    pub async fn write_tombstone(&self, tombstone: &Tombstone) -> Result<(), EngineError> {
+    pub async fn write_tombstone(&self, tombstone: &Tombstone) -> Result<FoundTombstone, EngineError> {
         let action = format!("leave the mark that {} was cleared", tombstone.repository);
+        let mut failure = None;
+        for _ in 0..WRITE_ATTEMPTS {
+            match self.import_tombstone(&action, tombstone).await {
+                Ok(()) => {}
+                // The containerd store of Docker 28 fails whoever gives a new name second; on a graph driver an older version
+                // of this program may take an image away before it has its name.
+                Err(error @ EngineError::Refused { .. }) => failure = Some(error),
+                Err(error) => return Err(error),
+            }
+            if let Some(found) = self.tombstone(&tombstone.repository).await? {
+                return Ok(found);
+            }
+        }
+        Err(failure.unwrap_or_else(|| EngineError::Malformed { action, source: "it is not there".into() }))
+    }
+
+    async fn import_tombstone(&self, action: &str, tombstone: &Tombstone) -> Result<(), EngineError> {
         let name = Tombstone::name_for(&tombstone.repository);
         let label = tombstone
             .label_instruction()
-            .map_err(|source| EngineError::Malformed { action: action.clone(), source: source.into() })?;
+            .map_err(|source| EngineError::Malformed { action: action.to_owned(), source: source.into() })?;
         let (repository, tag) = name.split_once(':').unwrap_or((&name, "latest"));
         let query = [
             ("fromSrc", "-".to_owned()),
@@ -119,36 +158,50 @@ impl Engine {
         ];
         let request =
             post(&target("/images/create", &query), "application/x-tar", Full::new(Bytes::from_static(EMPTY_TAR)))
-                .map_err(|error| error.into_engine_error(&action))?;
-        let messages = self.transport.clone().post_streaming::<_, ImportMessage>(action.clone(), request);
+                .map_err(|error| error.into_engine_error(action))?;
+        let messages = self.transport.clone().post_streaming::<_, ImportMessage>(action.to_owned(), request);
         messages
             .try_for_each(|message| {
                 std::future::ready(match message.error {
-                    Some(message) => Err(EngineError::Refused { action: action.clone(), status: 200, message }),
+                    Some(message) => Err(EngineError::Refused { action: action.to_owned(), status: 200, message }),
                     None => Ok(()),
                 })
             })
-            .await?;
-        // The name has moved on to the new image: without this the old one would stay behind without a name, and so would
-        // one of two that clears at the same time wrote.
-        for mark in self.list_filtered(&action, "label", LABEL).await? {
-            if mark.tags.is_empty() {
-                self.remove_leftover(&mark.id).await?;
-            }
+            .await
+    }
+
+    /// Removes marks whose name has moved on: at once those in `known`, which had one, and the others if they still have none
+    /// a moment later, because a graph driver imports an image first and names it then.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn remove_nameless_tombstones(&self, known: &BTreeSet<String>) -> Result<(), EngineError> {
+        let nameless = self.nameless_tombstones().await?;
+        for mark in nameless.intersection(known) {
+            self.remove_leftover(mark).await?;
+        }
+        let others = &nameless - known;
+        if others.is_empty() {
+            return Ok(());
+        }
+        tokio::time::sleep(NAMING).await;
+        for mark in self.nameless_tombstones().await?.intersection(&others) {
+            self.remove_leftover(mark).await?;
         }
         Ok(())
     }
 
-    /// Takes a mark away; none to take is fine.
+    async fn nameless_tombstones(&self) -> Result<BTreeSet<String>, EngineError> {
+        let marks = self.list_filtered("look for marks without a name", "label", LABEL).await?;
+        Ok(marks.into_iter().filter(|mark| mark.tags.is_empty()).map(|mark| mark.id).collect())
+    }
+
+    /// Takes a mark away by its id, so that one which took its place meanwhile stays; none to take is fine.
     ///
     /// # Errors
     /// [`EngineError`].
-    pub async fn remove_tombstone(&self, repository: &str) -> Result<(), EngineError> {
-        self.remove_if_there(&Tombstone::name_for(repository)).await
-    }
-
-    async fn remove_if_there(&self, image: &str) -> Result<(), EngineError> {
-        match self.remove_image(image, Parents::Remove).await {
+    pub async fn remove_tombstone(&self, id: &str) -> Result<(), EngineError> {
+        match self.remove_image(id, Parents::Remove).await {
             Err(error) if !error.is_not_found() => Err(error),
             Ok(_) | Err(_) => Ok(()),
         }

@@ -3,37 +3,35 @@
 pub mod actions_cache;
 pub mod builders;
 mod github;
+mod images;
+mod marks;
 pub mod packages;
 pub mod registry;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use futures_util::{Stream, StreamExt, stream};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::buildkit::usage::{Pruned, Record};
-use crate::engine::{Engine, EngineError, ImageStore, Tombstone};
+use crate::engine::{Engine, EngineError, Image, ImageStore};
 use crate::error::chain;
-use crate::image::ImageReference;
 use crate::outcome::build::EngineFacts;
 use crate::outcome::clear::{ClearOutcome, Fate, ItemOutcome, Place};
-use crate::plan::clear::{
-    self, CacheKind, ClearPlan, ClearRequest, ImageAction, PlannedBuilder, PlannedImage, RecordSum,
-};
+use crate::plan::clear::{self, ClearPlan, ClearRequest, PlannedBuilder, RecordSum};
 use crate::survey::clear::ClearSurvey;
+use marks::Marks;
 
 /// A record that is freed may free the one that it was made from, so one prune is not always enough.
 const PRUNE_ROUNDS: usize = 12;
 /// How long records in use are waited for, and how often they are looked at.
 const RELEASE: Duration = Duration::from_secs(2);
 const RELEASE_PAUSE: Duration = Duration::from_millis(250);
-/// Marks are tiny images, but many; after a signal there is little time.
+/// Marks are tiny images, but many; after a signal there is little time: the runner kills after ten seconds, and what was
+/// begun is to be ended first, and marked then.
 const ANY_TIME: Duration = Duration::from_secs(120);
 const HURRY: Duration = Duration::from_secs(3);
-/// So many images are removed at once: an engine collects the garbage of several in one go.
-const AT_ONCE: usize = 8;
 const CANCELLED: &str = "cancelled before it was done";
 
 /// Why the builder could not do what it was asked for.
@@ -69,7 +67,7 @@ pub struct Clear<'a, S, P> {
 
 /// The outcome of a dry run: the plan, with nothing done.
 pub fn dry_run(engine: &Engine, request: &ClearRequest, plan: &ClearPlan, started: Instant) -> ClearOutcome {
-    let images = plan.images.iter().map(|image| image_item(image, Fate::WouldRemove));
+    let images = plan.images.iter().map(|image| images::item(image, Fate::WouldRemove));
     let builder = plan.builder.iter().flat_map(|builder| {
         let would_remove = (builder.remove.count > 0).then(|| builder_item(builder.remove, Fate::WouldRemove));
         would_remove.into_iter().chain(in_use_item(builder.in_use))
@@ -94,11 +92,19 @@ where
     P: Fn() -> PF,
     PF: Future<Output = Result<Pruned, BuilderError>>,
 {
-    /// Removes what the plan names, images first, then the builder's records; surveys again; leaves the marks.
+    /// Leaves the marks, because whatever happens from then on, the next build has to know; removes what the plan names, images
+    /// first, then the builder's records; surveys again; leaves the marks once more, because a build may have taken one away
+    /// that began before its images were gone.
     ///
-    /// Items are independent: one that fails does not keep the others. `on_item` hears of each as it is done.
+    /// Items are independent: one that fails does not keep the others. `on_item` hears of each as it is done, and once more
+    /// of one of which the second survey says something else.
     pub async fn apply(self, cancel: &CancellationToken, mut on_item: impl FnMut(&ItemOutcome)) -> ClearOutcome {
-        let mut items = self.remove_images(cancel, &mut on_item).await;
+        let mut marks = Marks::new(&self);
+        if !cancel.is_cancelled() {
+            // What fails now may work in the end, which counts.
+            let _ = finished(cancel, timeout(ANY_TIME, marks.leave(false))).await;
+        }
+        let mut items = images::remove(self.engine, self.plan, cancel, &mut on_item).await;
         if let (Some(planned), Some(cache)) = (self.plan.builder, &self.builder) {
             let cleared = cancel.run_until_cancelled(clear_builder(planned, cache)).await;
             let cleared = cleared
@@ -109,19 +115,26 @@ where
         let proof = cancel.run_until_cancelled(self.prove()).await;
         let cancelled = proof.is_none();
         let mut proof = proof.unwrap_or_default();
-        // Also after a clear that was cut short: what is gone is gone, and the next build of it has to know.
-        let (repositories, time) = if cancelled {
-            (self.plan.tombstones.intersection(&removed(&self.plan.images, &items)).cloned().collect(), HURRY)
+        if let Some(after) = &proof.images {
+            images::reconcile(&mut items, &self.plan.images, after, &mut on_item);
+        }
+        let unmarked = if cancelled {
+            timeout(HURRY, marks.leave_what_is_true(&images::touched(&self.plan.images, &items))).await
         } else {
-            (self.plan.tombstones.clone(), ANY_TIME)
+            timeout(ANY_TIME, marks.leave(proof.builder_cleared)).await
         };
-        let marks = tokio::time::timeout(time, self.leave_marks(&repositories, proof.builder_cleared)).await;
-        proof.warnings.extend(marks.unwrap_or_else(|_| vec!["the engine took too long to keep the marks".to_owned()]));
+        let unmarked = unmarked.unwrap_or_else(|_| vec!["the engine took too long to keep the marks".to_owned()]);
+        // A build that does not know of the clear may take what another engine or a registry has still.
+        proof.verified &= unmarked.is_empty();
+        let unmarked = unmarked.into_iter();
+        proof.warnings.extend(unmarked.map(|why| format!("the next build would not know of the clear: {why}")));
+        // An engine collects garbage by itself as well: what goes between two looks is not freed by who removed nothing.
+        let removed = items.iter().any(|item| item.fate == Fate::Removed);
         ClearOutcome {
             scope: self.request.scope,
             dry_run: false,
             items,
-            freed_bytes: proof.freed_bytes,
+            freed_bytes: if removed { proof.freed_bytes } else { 0 },
             verified: (!cancelled).then_some(proof.verified),
             duration: self.started.elapsed(),
             engine: facts(self.engine),
@@ -130,120 +143,73 @@ where
         }
     }
 
-    /// Removes images, several at once: kind after kind, and the names of one image one after another, because an engine
-    /// that loses two at once may think twice that another is left.
-    async fn remove_images(
-        &self,
-        cancel: &CancellationToken,
-        on_item: &mut impl FnMut(&ItemOutcome),
-    ) -> Vec<ItemOutcome> {
-        let mut items = Vec::with_capacity(self.plan.images.len());
-        let numbered: Vec<(usize, &PlannedImage)> = self.plan.images.iter().enumerate().collect();
-        for kind in numbered.chunk_by(|(_, a), (_, b)| a.turn() == b.turn()) {
-            let mut images: BTreeMap<&str, Vec<(usize, &PlannedImage)>> = BTreeMap::new();
-            kind.iter().for_each(|(number, image)| images.entry(&image.id).or_default().push((*number, *image)));
-            let removals = images.into_values().map(|names| Box::pin(self.remove_names(names, cancel)));
-            let mut removals = stream::iter(removals).flatten_unordered(AT_ONCE);
-            while let Some((number, item)) = removals.next().await {
-                on_item(&item);
-                items.push((number, item));
-            }
-        }
-        items.sort_by_key(|(number, _)| *number);
-        items.into_iter().map(|(_, item)| item).collect()
-    }
-
-    fn remove_names<'b>(
-        &'b self,
-        names: Vec<(usize, &'b PlannedImage)>,
-        cancel: &'b CancellationToken,
-    ) -> impl Stream<Item = (usize, ItemOutcome)> + 'b {
-        stream::unfold(names.into_iter(), async move |mut names| {
-            let (number, image) = names.next().filter(|_| !cancel.is_cancelled())?;
-            let removal = cancel.run_until_cancelled(self.remove_image(image)).await;
-            let fate = removal.unwrap_or_else(|| Fate::Failed { why: CANCELLED.to_owned() });
-            Some(((number, image_item(image, fate)), names))
-        })
-    }
-
-    async fn remove_image(&self, image: &PlannedImage) -> Fate {
-        match &image.action {
-            ImageAction::Keep(reason) => Fate::Kept { why: reason.to_string() },
-            ImageAction::Remove | ImageAction::Untag { .. } => {
-                match self.engine.remove_image(&image.name, self.plan.parents).await {
-                    Ok(_) => Fate::Removed,
-                    // Somebody else was faster; it is gone, which is what was asked for.
-                    Err(error) if error.is_not_found() => Fate::Removed,
-                    Err(error) => Fate::Failed { why: message_of(&error) },
-                }
-            }
-        }
-    }
-
     /// Surveys again. What the same request would still name is left over.
     async fn prove(&self) -> Proof {
         match self.survey_again().await {
-            Ok(after) => {
+            Ok((after, None)) => {
                 let left = clear::plan_again(self.request, self.plan, &after).left();
                 Proof {
                     freed_bytes: after.freed_since(self.survey),
                     verified: left.is_empty(),
                     builder_cleared: self.plan.builder.is_some() && after.builder.is_empty(),
                     warnings: left.into_iter().map(|left| format!("not cleared: {left}")).collect(),
+                    images: Some(after.images),
+                }
+            }
+            Ok((after, Some(unseen))) => {
+                let left = clear::plan_again(self.request, self.plan, &after).left();
+                let unseen = format!("the engine's builder could not be looked at again: {}", chain(unseen.as_ref()));
+                Proof {
+                    // What the builder holds still of what is gone, is not known.
+                    freed_bytes: 0,
+                    verified: left.is_empty() && self.plan.builder.is_none(),
+                    builder_cleared: false,
+                    warnings: left.into_iter().map(|left| format!("not cleared: {left}")).chain([unseen]).collect(),
+                    images: Some(after.images),
                 }
             }
             Err(error) => Proof {
-                warnings: vec![format!("the clear could not be verified: {}", chain(error.as_ref()))],
+                warnings: vec![format!("the clear could not be verified: {}", chain(&error))],
                 ..Proof::default()
             },
         }
     }
 
-    /// Leaves a mark for each of these repositories. A mark too few makes a later report poorer; it does not undo the clear.
-    async fn leave_marks(&self, repositories: &BTreeSet<String>, builder_cleared: bool) -> Vec<String> {
-        let mut warnings = Vec::new();
-        for repository in repositories {
-            let tombstone = Tombstone {
-                repository: repository.clone(),
-                cleared_at: self.request.now,
-                run_url: self.run_url.clone(),
-                builder_cleared,
-            };
-            if let Err(error) = self.engine.write_tombstone(&tombstone).await {
-                warnings.push(chain(&error));
-            }
-        }
-        warnings
-    }
-
-    async fn survey_again(&self) -> Result<ClearSurvey, BuilderError> {
-        let builder = match &self.builder {
-            Some(cache) => (cache.survey)().await?,
-            None => Vec::new(),
+    /// The images, and the builder's records or why there are none: the one place does not depend on the other.
+    async fn survey_again(&self) -> Result<(ClearSurvey, Option<BuilderError>), EngineError> {
+        let (builder, unseen) = match &self.builder {
+            Some(cache) => match (cache.survey)().await {
+                Ok(records) => (records, None),
+                Err(error) => (Vec::new(), Some(error)),
+            },
+            None => (Vec::new(), None),
         };
-        Ok(ClearSurvey::take(self.engine, self.survey.own.clone(), builder).await?)
+        Ok((ClearSurvey::take(self.engine, self.survey.own.clone(), builder).await?, unseen))
     }
 }
 
 #[derive(Debug, Default)]
 struct Proof {
+    /// The images that there are; `None` if they could not be looked at.
+    images: Option<Vec<Image>>,
     freed_bytes: u64,
     verified: bool,
     builder_cleared: bool,
     warnings: Vec<String>,
 }
 
-/// Repositories of which an image, a stage image or a ledger is gone.
-fn removed(images: &[PlannedImage], items: &[ItemOutcome]) -> BTreeSet<String> {
-    let gone = items.iter().filter(|item| item.fate == Fate::Removed);
-    let gone: BTreeSet<(Option<&str>, &str)> = gone.map(|item| (item.id.as_deref(), item.name.as_str())).collect();
-    let images = images.iter().filter(|image| gone.contains(&(Some(image.id.as_str()), image.name.as_str())));
-    images
-        .filter_map(|image| match &image.cache {
-            Some(cache) => cache.repository.clone(),
-            None => image.name.parse::<ImageReference>().ok().map(|name| name.repository()),
-        })
-        .collect()
+/// What was begun is not dropped at a signal, since nobody would know what became of it: it has a moment to end. `None` if
+/// it did not.
+async fn finished<T>(cancel: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
+    let patience = async {
+        cancel.cancelled().await;
+        tokio::time::sleep(HURRY).await;
+    };
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = patience => None,
+    }
 }
 
 /// Removes the records of the engine's builder.
@@ -308,26 +274,6 @@ where
         }
     }
     pruning
-}
-
-fn image_item(image: &PlannedImage, fate: Fate) -> ItemOutcome {
-    let fate = match &image.action {
-        ImageAction::Keep(reason) => Fate::Kept { why: reason.to_string() },
-        ImageAction::Remove | ImageAction::Untag { .. } => fate,
-    };
-    ItemOutcome {
-        place: match image.cache.as_ref().map(|cache| cache.kind) {
-            None => Place::Images,
-            Some(CacheKind::Stage | CacheKind::Capture) => Place::Stages,
-            Some(CacheKind::Ledger) => Place::Ledgers,
-        },
-        name: image.name.clone(),
-        of: image.cache.as_ref().map(|cache| cache.of.clone()).filter(|of| !of.is_empty()),
-        id: Some(image.id.clone()),
-        bytes: image.bytes,
-        count: 1,
-        fate,
-    }
 }
 
 fn builder_item(sum: RecordSum, fate: Fate) -> ItemOutcome {

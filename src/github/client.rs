@@ -1,11 +1,12 @@
 //! The client: one repository, one token, a deadline.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
 use chrono::Utc;
 use http_body_util::{BodyExt, Limited};
-use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, LINK};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LINK};
 use hyper::{Method, Request, StatusCode, Uri};
 use octocrab::Octocrab;
 use serde::Serialize;
@@ -75,6 +76,17 @@ pub struct Listed<T> {
     pub entries: Vec<T>,
     /// Whether there are more pages than were wanted.
     pub more: bool,
+    /// How many GitHub says that there are, with the last page that was read; `None` if it does not.
+    pub total: Option<u64>,
+}
+
+impl<T> Listed<T> {
+    /// Whether it is all that GitHub says that there is. What moved to the next page while it was read is there twice; `id`
+    /// tells.
+    pub fn is_whole<K: Ord>(&self, id: impl Fn(&T) -> K) -> bool {
+        let ids: BTreeSet<K> = self.entries.iter().map(id).collect();
+        !self.more && self.total.is_none_or(|total| u64::try_from(ids.len()).is_ok_and(|count| count >= total))
+    }
 }
 
 /// An answer of any status.
@@ -99,6 +111,8 @@ impl Github {
         if base.authority().is_none() || !matches!(base.scheme_str(), Some("https" | "http")) {
             return Err(setup("it is not an HTTP address".into()));
         }
+        // Octocrab panics over one that is no header.
+        HeaderValue::from_str(token.expose()).map_err(|error| setup(Box::new(error)))?;
         // No retries of octocrab's own: they repeat writes as well, and wait for rate limits without an end.
         let client = Octocrab::builder()
             .base_uri(address.as_str())
@@ -147,20 +161,23 @@ impl Github {
         key: Option<&str>,
         pages: usize,
     ) -> Result<Listed<T>, GithubError> {
-        let mut entries = Vec::new();
+        let (mut entries, mut total) = (Vec::new(), None);
         let mut next = Some(route);
         for _ in 0..pages {
             let Some(route) = next.take() else { break };
             let answer = self.call(task, &Method::GET, &route, None).await?;
             let mut page: Value = read(task, &answer)?;
+            total = page.get("total_count").and_then(Value::as_u64);
             let page = match key {
                 Some(key) => page.get_mut(key).map(Value::take).unwrap_or_default(),
                 None => page,
             };
-            entries.extend(understood::<Vec<T>>(task, page)?);
-            next = self.next_page(&answer);
+            let page = understood::<Vec<T>>(task, page)?;
+            let is_full = route.page_size().is_some_and(|size| page.len() >= size);
+            next = self.next_page(&answer, &route, is_full).map_err(|error| unreadable(task, error))?;
+            entries.extend(page);
         }
-        Ok(Listed { entries, more: next.is_some() })
+        Ok(Listed { entries, more: next.is_some(), total })
     }
 
     /// Creates something.
@@ -258,17 +275,45 @@ impl Github {
         answer
     }
 
-    /// The next page, as the answer's `Link` header names it (RFC 8288). A link that leads elsewhere is not followed: it
-    /// would take the token along.
-    fn next_page(&self, answer: &Answer) -> Option<Route> {
-        let links = answer.headers.get(LINK)?.to_str().ok()?;
-        let link = links.split(',').find(|link| link.contains("rel=\"next\""))?;
-        let (_, link) = link.split_once('<')?;
-        let (link, _) = link.split_once('>')?;
+    /// The next page, as the answer's `Link` header names it (RFC 8288).
+    ///
+    /// A link that leads elsewhere is not followed, because it would take the token along; it says that there is a next page
+    /// all the same, as behind a proxy that leaves the links of a GitHub Enterprise Server as they are. Where a proxy drops
+    /// the header, a page that is full may have one after it. Then the page is the one of the next number. A header that
+    /// cannot be read is an error: half a list would pass for the whole.
+    fn next_page(&self, answer: &Answer, route: &Route, is_full: bool) -> Result<Option<Route>, String> {
+        if !answer.headers.contains_key(LINK) {
+            return Ok(is_full.then(|| route.next_page()));
+        }
+        for links in answer.headers.get_all(LINK) {
+            let links = links.to_str().map_err(|_| "a Link that is no text".to_owned())?;
+            // Neither a comma nor a semicolon of a target stands outside of its brackets.
+            for link in links.split('<').skip(1) {
+                let (target, parameters) =
+                    link.split_once('>').ok_or_else(|| format!("a Link that cannot be read: {links}"))?;
+                if is_next(parameters) {
+                    return Ok(Some(self.below(target).unwrap_or_else(|| route.next_page())));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The route of an address of this API.
+    fn below(&self, link: &str) -> Option<Route> {
         let link: Uri = link.parse().ok()?;
         let path = link.path_and_query()?.as_str().strip_prefix(self.base.path().trim_end_matches('/'))?;
         (link.authority() == self.base.authority()).then(|| Route::of_link(path))
     }
+}
+
+/// Whether the parameters of a link say that it leads to the next page, in any of the ways to write it.
+fn is_next(parameters: &str) -> bool {
+    parameters.split([';', ',']).any(|parameter| {
+        let Some((name, value)) = parameter.split_once('=') else { return false };
+        let mut relations = value.trim().trim_matches('"').split_ascii_whitespace();
+        name.trim().eq_ignore_ascii_case("rel") && relations.any(|relation| relation.eq_ignore_ascii_case("next"))
+    })
 }
 
 impl Answer {
@@ -306,6 +351,6 @@ fn understood<T: DeserializeOwned>(task: Task, value: Value) -> Result<T, Github
     serde_json::from_value(value).map_err(|error| unreadable(task, error))
 }
 
-fn unreadable(task: Task, error: serde_json::Error) -> GithubError {
-    GithubError::Unreadable { doing: task.doing, source: Box::new(error) }
+fn unreadable(task: Task, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> GithubError {
+    GithubError::Unreadable { doing: task.doing, source: error.into() }
 }

@@ -1,13 +1,15 @@
 //! Comments of a pull request.
 
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OnceCell;
 
-use crate::github::{Github, GithubError, Permission, Route, Task};
+use crate::github::{Github, GithubError, Listed, Permission, Route, Task};
 
 /// Characters that a comment may have.
 pub const MAX_BODY: usize = 65_536;
-/// Pages of a hundred comments that are looked through.
-const PAGES: usize = 10;
+/// Pages of a hundred comments that are asked for at the same time, at most.
+const AT_ONCE: usize = 8;
 /// What apps write as, and so a job's own token.
 const BOT: &str = "Bot";
 
@@ -39,14 +41,14 @@ struct Body<'a> {
     body: &'a str,
 }
 
-/// The comments of a pull request, the oldest first; those after the first thousand are not seen.
+/// A page of a hundred comments of a pull request, the oldest first; `number` is from 1. One after the last is empty.
 ///
 /// # Errors
 /// As [`Github::list`].
-pub async fn list(github: &Github, pull_request: u64) -> Result<Vec<Comment>, GithubError> {
+pub async fn page(github: &Github, pull_request: u64, number: usize) -> Result<Listed<Comment>, GithubError> {
     let task = Task { doing: "read the comments of the pull request", needs: Permission::PullRequestsWrite };
     let route = github.route(["issues", &pull_request.to_string(), "comments"]).with("per_page", "100");
-    Ok(github.list(task, route, None, PAGES).await?.entries)
+    github.list(task, route.with("page", &number.to_string()), None, 1).await
 }
 
 /// Writes a comment.
@@ -86,7 +88,7 @@ pub async fn remove(github: &Github, id: u64) -> Result<(), GithubError> {
 /// # Errors
 /// If GitHub refuses or fails. A comment that may have been written is looked for before another one is.
 pub async fn keep_one(github: &Github, pull_request: u64, marker: &str, body: &str) -> Result<(), GithubError> {
-    let own = Own { github, pull_request, marker };
+    let own = Own { github, pull_request, marker, person: OnceCell::new() };
     match own.find().await?.as_slice() {
         [] => own.write(body).await,
         [first, others @ ..] => {
@@ -105,24 +107,50 @@ struct Own<'a> {
     github: &'a Github,
     pull_request: u64,
     marker: &'a str,
+    /// Whose token it is, once that was asked for.
+    person: OnceCell<Option<String>>,
 }
 
 impl Own<'_> {
     /// Their numbers, the oldest first.
+    ///
+    /// GitHub lists comments by their age and in no other order ("List issue comments"), and who did not see all of them
+    /// must not write another one. So every page is read until there is one of ours, and the page after it: runs at the same
+    /// time write one below the other. Twice as many pages at once each time, so that a few comments cost one request and
+    /// thousands a few seconds.
     async fn find(&self) -> Result<Vec<u64>, GithubError> {
-        let comments = list(self.github, self.pull_request).await?;
+        let mut own = Vec::new();
+        let (mut next, mut width) = (1, 1);
+        loop {
+            let pages = (next..next + width).map(|number| page(self.github, self.pull_request, number));
+            for page in try_join_all(pages).await? {
+                let is_last = !own.is_empty() || !page.more;
+                own.extend(self.among(&page.entries).await);
+                if is_last {
+                    own.sort_unstable();
+                    return Ok(own);
+                }
+            }
+            next += width;
+            width = (next - 1).min(AT_ONCE);
+        }
+    }
+
+    /// The numbers of those that are ours.
+    async fn among(&self, comments: &[Comment]) -> Vec<u64> {
         let marked: Vec<&Comment> = comments.iter().filter(|comment| comment.body.starts_with(self.marker)).collect();
         let is_bots = |comment: &Comment| comment.user.as_ref().is_some_and(|user| user.kind == BOT);
         // A person's token writes as that person; a job's cannot say who it is, and writes as a bot.
-        let person = if marked.iter().any(|comment| !is_bots(comment)) { who(self.github).await } else { None };
-        let is_ours = |comment: &Comment| match (&comment.user, &person) {
-            (Some(user), Some(person)) => user.login == *person,
+        let person = if marked.iter().any(|comment| !is_bots(comment)) {
+            self.person.get_or_init(|| who(self.github)).await.as_deref()
+        } else {
+            None
+        };
+        let is_ours = |comment: &Comment| match (&comment.user, person) {
+            (Some(user), Some(person)) => user.login == person,
             _ => is_bots(comment),
         };
-        let mut own: Vec<u64> =
-            marked.into_iter().filter(|comment| is_ours(comment)).map(|comment| comment.id).collect();
-        own.sort_unstable();
-        Ok(own)
+        marked.into_iter().filter(|comment| is_ours(comment)).map(|comment| comment.id).collect()
     }
 
     /// Writes the first one, and sees whether another run has done so meanwhile.

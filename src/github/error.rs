@@ -113,7 +113,9 @@ impl GithubError {
             Self::Forbidden { needs, .. } => format!(
                 "it needs `permissions: {needs}`; runs for forks and for Dependabot have a read-only token whatever the workflow says"
             ),
-            Self::NotFound { needs, .. } => format!("it needs `permissions: {needs}`"),
+            Self::NotFound { needs, .. } => format!(
+                "it is not there, or the token may not see it, which GitHub does not tell apart; to see it needs `permissions: {needs}`"
+            ),
             Self::RateLimited { .. } => "the next run will try again".to_owned(),
             Self::Server { .. } | Self::TimedOut { .. } | Self::Unreachable { .. } => {
                 "the next run will try again; see whether GitHub has an outage".to_owned()
@@ -126,7 +128,7 @@ impl GithubError {
         matches!(self, Self::Server { .. } | Self::TimedOut { .. } | Self::Unreachable { .. } | Self::Unreadable { .. })
     }
 
-    /// The permission that is missing, as far as GitHub says so.
+    /// The permission that is missing, or may be.
     pub const fn needs(&self) -> Option<Permission> {
         match self {
             Self::Forbidden { needs, .. } | Self::NotFound { needs, .. } => Some(*needs),

@@ -1,5 +1,7 @@
 //! Versions of container packages.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
@@ -7,8 +9,6 @@ use crate::github::{Github, GithubError, Permission, Route, Task};
 
 /// Pages of a hundred versions that are read.
 const PAGES: usize = 1_000;
-/// What a list holds that is not paged: thirty by default, a hundred at most.
-const FULL_PAGES: [usize; 2] = [30, 100];
 
 /// A container package that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +16,6 @@ pub struct ContainerPackage {
     owner: String,
     name: String,
     kind: OwnerKind,
-    /// How many versions GitHub says that it has.
-    version_count: u64,
 }
 
 /// What kind of owner a package has: its path differs.
@@ -54,6 +52,7 @@ struct Container {
 
 #[derive(Deserialize)]
 struct Found {
+    /// How many versions GitHub says that it has.
     #[serde(default)]
     version_count: u64,
 }
@@ -82,24 +81,22 @@ impl ContainerPackage {
 /// As [`Github::get`]; [`GithubError::NotFound`] also if the token may not see it.
 pub async fn find(github: &Github, owner: &str, name: &str) -> Result<ContainerPackage, GithubError> {
     let task = Task { doing: "find the package", needs: Permission::PackagesRead };
-    let mut package = ContainerPackage {
-        owner: owner.to_owned(),
-        name: name.to_owned(),
-        kind: OwnerKind::Organisation,
-        version_count: 0,
-    };
-    let found = match github.get::<Found>(task, &package.route([])).await {
+    let mut package =
+        ContainerPackage { owner: owner.to_owned(), name: name.to_owned(), kind: OwnerKind::Organisation };
+    match github.get::<Found>(task, &package.route([])).await {
         Err(GithubError::NotFound { .. }) => {
             package.kind = OwnerKind::Person;
-            github.get::<Found>(task, &package.route([])).await
+            github.get::<Found>(task, &package.route([])).await?;
         }
-        found => found,
-    };
-    package.version_count = found?.version_count;
+        found => {
+            found?;
+        }
+    }
     Ok(package)
 }
 
-/// All its versions that are not deleted; `None` if GitHub did not list all of them.
+/// All its versions that are not deleted; `None` if GitHub did not list all of them: then it says itself that there are more.
+/// The list of a person's package does not document that it has pages, and no list of several pages is one moment in time.
 ///
 /// # Errors
 /// As [`Github::list`].
@@ -107,10 +104,11 @@ pub async fn versions(github: &Github, package: &ContainerPackage) -> Result<Opt
     let task = Task { doing: "list the versions of the package", needs: Permission::PackagesRead };
     let route = package.route(["versions"]).with("state", "active").with("per_page", "100");
     let listed = github.list::<PackageVersion>(task, route, None, PAGES).await?;
-    let count = listed.entries.len();
-    // The list of a person's package does not document that it has pages.
-    let is_cut = FULL_PAGES.contains(&count) && u64::try_from(count).is_ok_and(|count| count < package.version_count);
-    Ok((!listed.more && !is_cut).then_some(listed.entries))
+    let Found { version_count } = github.get(task, &package.route([])).await?;
+    // One that moved to the next page while it was read is there twice.
+    let ids: BTreeSet<u64> = listed.entries.iter().map(|version| version.id).collect();
+    let is_whole = !listed.more && u64::try_from(ids.len()).is_ok_and(|count| count >= version_count);
+    Ok(is_whole.then_some(listed.entries))
 }
 
 /// One version as it is now; `None` if there is none with this id (any more).

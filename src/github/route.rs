@@ -30,6 +30,28 @@ impl Route {
         self
     }
 
+    /// The page of a list after this one, by its number.
+    pub(super) fn next_page(&self) -> Self {
+        let page = self.number("page").unwrap_or(1).saturating_add(1);
+        let pairs = self.pairs().filter(|(name, _)| *name != "page");
+        let others: Vec<String> = pairs.map(|(name, value)| format!("{name}={value}")).collect();
+        let query = others.into_iter().chain([format!("page={page}")]).collect::<Vec<_>>().join("&");
+        Self { path: self.path.clone(), query: format!("?{query}") }
+    }
+
+    /// How many entries a full page has, if that is asked for.
+    pub(super) fn page_size(&self) -> Option<usize> {
+        self.number("per_page")
+    }
+
+    fn number(&self, name: &str) -> Option<usize> {
+        self.pairs().find(|(known, _)| *known == name)?.1.parse().ok()
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.query.trim_start_matches('?').split('&').filter_map(|pair| pair.split_once('='))
+    }
+
     /// A page of a list, as its answer named it.
     pub(super) fn of_link(path_and_query: &str) -> Self {
         let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
@@ -68,5 +90,14 @@ mod tests {
         assert_eq!(route.to_string(), "/x?check_name=a%20%26%20b%3F&per_page=100");
         assert_eq!(Route::of_link("/x?page=2&a=b").to_string(), "/x?page=2&a=b");
         assert_eq!(Route::of_link("/x").to_string(), "/x");
+    }
+
+    #[test]
+    fn pages_are_counted() {
+        let first = Route::new(["x"]).with("per_page", "100").with("sha", "a=b");
+        assert_eq!(first.next_page().to_string(), "/x?per_page=100&sha=a%3Db&page=2");
+        assert_eq!(first.next_page().next_page().to_string(), "/x?per_page=100&sha=a%3Db&page=3");
+        assert_eq!(Route::new(["x"]).next_page().to_string(), "/x?page=2");
+        assert_eq!((first.page_size(), Route::new(["x"]).page_size()), (Some(100), None));
     }
 }

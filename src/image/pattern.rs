@@ -74,6 +74,26 @@ impl Pattern {
         matches!(self.kind, Kind::Reference { .. })
     }
 
+    /// Whether it goes by a label, which stands in an image alone.
+    pub fn is_by_label(&self) -> bool {
+        matches!(self.kind, Kind::Label { .. })
+    }
+
+    /// Whether it goes by the digest that a registry gives.
+    pub fn is_by_digest(&self) -> bool {
+        matches!(self.kind, Kind::Digest { .. })
+    }
+
+    /// Whether it goes by an engine's id of an image.
+    pub fn is_by_id(&self) -> bool {
+        matches!(self.kind, Kind::Id(_))
+    }
+
+    /// Whether it names this, which is not an image: a builder. Patterns are in lower case, names of builders need not be.
+    pub fn names_word(&self, word: &str) -> bool {
+        matches!(&self.kind, Kind::Reference { repository, tag: None } if repository.is_match(&word.to_lowercase()))
+    }
+
     /// Whether it names images of this reference's repository, some or all.
     pub fn names_repository_of(&self, reference: &ImageReference) -> bool {
         match &self.kind {
@@ -259,16 +279,20 @@ pub(crate) fn glob(pattern: &str, punctuation: &str) -> Result<Regex, String> {
 /// `[a-z]`, `[!0-9]` or `[^0-9]`.
 fn character_class(class: &str) -> Result<String, String> {
     let (negated, members) = match class.strip_prefix(['!', '^']) {
-        Some(members) => ("^/", members),
+        Some(members) => ("^", members),
         None => ("", class),
     };
     if members.is_empty() {
         return Err("a [] is empty".to_owned());
     }
+    if members.contains("--") {
+        // A regular expression would take away what follows.
+        return Err("a […] has '--', which is no range".to_owned());
+    }
     match members.chars().find(|c| !c.is_ascii_alphanumeric() && !"._-".contains(*c)) {
         Some(other) => Err(format!("image names do not have '{other}'")),
-        // A dot is an ordinary member; a dash makes a range, as in a regular expression.
-        None => Ok(format!("[{negated}{members}]")),
+        // A dot is an ordinary member; a dash makes a range, as in a regular expression, and a slash may lie in it: `.-9`.
+        None => Ok(format!("[[{negated}{members}]&&[^/]]")),
     }
 }
 
@@ -329,6 +353,9 @@ mod tests {
             ("app:[!v]*", vec!["app:1"], vec!["app:v1"]),
             ("a.p", vec!["a.p"], vec!["aap"]),
             ("ap[p-q]", vec!["app", "apq"], vec!["apr"]),
+            ("org[.-9]app", vec!["org.app", "org1app"], vec!["org/app"]),
+            ("org[!a-z]app", vec!["org.app", "org1app"], vec!["org/app", "orgxapp"]),
+            ("a[-.]p", vec!["a-p", "a.p"], vec!["a/p", "abp"]),
         ] {
             for text in yes {
                 assert!(matches(pattern, text), "{pattern} does not match {text}");
@@ -378,6 +405,7 @@ mod tests {
             ("app:", "the tag is empty"),
             ("app[", "a [ has no ]"),
             ("app[]", "a [] is empty"),
+            ("app[a--z]", "a […] has '--', which is no range"),
             ("app[a/b]", "image names do not have '/'"),
             ("a b", "image names do not have ' '"),
             ("a\\*", "image names do not have '\\'"),

@@ -14,7 +14,16 @@ pub(super) fn read(reader: &mut Reader<'_>) -> ClearInputs {
     let source = source::clear(reader);
     let (images, remote) = selectors(reader, &table::IMAGES, selector::read);
     let (keep, kept_remote) = selectors(reader, &table::KEEP, selector::keep);
+    let (cache_to, exports) = source::cache_to(reader);
+    if !exports.is_empty() {
+        reader.warnings.push(
+            "input `cache-to`: what has `type=…` BuildKit wrote by itself; to clear it, name its tag in `images`, as \
+             `registry=ghcr.io/org/app:buildcache`"
+                .to_owned(),
+        );
+    }
     let inputs = ClearInputs {
+        cache_to,
         source,
         images,
         remote,
@@ -26,14 +35,24 @@ pub(super) fn read(reader: &mut Reader<'_>) -> ClearInputs {
         common,
     };
     check_selectors(reader, &inputs);
+    check_images(reader, &inputs);
+    inputs
+}
+
+/// Without an entry the project's own images are meant. Where every entry is of another place somebody thought of that place
+/// alone, and whether of these images too, nobody knows: they must be named, as what is in other places.
+fn check_images(reader: &mut Reader<'_>, inputs: &ClearInputs) {
     // A pattern that is wrong was meant to name something.
-    let names_none = inputs.images.is_empty() && !reader.has_failed(&table::IMAGES);
+    if !inputs.scope.images || !inputs.images.is_empty() || reader.has_failed(&table::IMAGES) {
+        return;
+    }
     // In a job the ledgers of its repository say which images are meant; a machine has no such bounds.
     let has_repository = reader.raw.environment().non_empty("GITHUB_REPOSITORY").is_some();
-    if inputs.scope.images && names_none && inputs.source == ClearSource::Unknown && !has_repository {
+    if !inputs.remote.is_empty() {
+        reader.fail(&table::SCOPE, Problem::NothingNamed { scope: "images" });
+    } else if inputs.source == ClearSource::Unknown && !has_repository {
         reader.fail(&table::SCOPE, Problem::NothingToClear);
     }
-    inputs
 }
 
 /// The entries of `images` or `keep`: patterns of images, and what is not on the engine.

@@ -139,11 +139,22 @@ mod tests {
         assert_eq!(version, format!("watchparty-cache {}\n", env!("CARGO_PKG_VERSION")));
         let Ok(Invocation::Print(build)) = run(&["build", "--help"]) else { panic!("no help") };
         let Ok(Invocation::Print(clear)) = run(&["clear", "--help"]) else { panic!("no help") };
+        // The lines are wrapped for the terminal.
+        let [build, clear] = [build, clear].map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
         for input in ALL {
-            let flag = format!("--{} ", input.name);
-            let text = format!("{build}{clear}").replace("[=<BOOL>]", " ").replace("  ", " ");
-            let shown = text.contains(&flag);
-            assert_eq!(shown, input.status == Status::Works && input.name != "mode", "{flag}");
+            let names_it = |text: &str| {
+                text.contains(&format!("--{} ", input.name)) || text.contains(&format!("--{}[=", input.name))
+            };
+            assert_eq!(
+                names_it(&format!("{build} {clear}")),
+                input.status == Status::Works && input.name != "mode",
+                "{}",
+                input.name
+            );
+            let default = input.fallback().map(|default| format!(" [default: {default}]")).unwrap_or_default();
+            for help in [&build, &clear].into_iter().filter(|help| names_it(help)) {
+                assert!(help.contains(&format!("{}{default}", input.description)), "{}: {help}", input.name);
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Registry credentials: `host user password` lines, or Docker's `config.json`.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use base64::Engine;
@@ -17,6 +18,78 @@ pub struct RegistryCredential {
     pub user: String,
     /// The password, or a token.
     pub password: Secret,
+}
+
+/// Everything that `registry-auth` gives.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RegistryAuth {
+    /// Logins, in the order in which they were given.
+    pub logins: Vec<RegistryCredential>,
+    /// Registries whose login cannot be used here. That matters only to who needs it.
+    pub unusable: Vec<UnusableLogin>,
+}
+
+impl RegistryAuth {
+    /// The logins.
+    pub fn iter(&self) -> std::slice::Iter<'_, RegistryCredential> {
+        self.logins.iter()
+    }
+
+    /// What cannot be used of the logins that these registries need, each once.
+    pub fn missing<'a>(&self, hosts: impl IntoIterator<Item = &'a str>) -> Vec<&UnusableLogin> {
+        let hosts: BTreeSet<&str> = hosts.into_iter().collect();
+        self.unusable.iter().filter(|login| hosts.contains(login.host.as_str())).collect()
+    }
+}
+
+/// A login that a `config.json` names and that cannot be used here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnusableLogin {
+    /// The registry's host, `docker.io` for Docker Hub.
+    pub host: String,
+    /// The file as it was named; `None` if its text stood in the input itself.
+    pub file: Option<String>,
+    /// Why not.
+    pub why: Unusable,
+}
+
+/// Why an entry of a `config.json` is no login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unusable {
+    /// A program holds it, which is not in this action's image.
+    Helper {
+        /// `credsStore` or `credHelpers`.
+        key: &'static str,
+        /// `docker-credential-…`.
+        program: String,
+    },
+    /// It holds nothing to log in with.
+    Empty,
+}
+
+impl fmt::Display for UnusableLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = &self.host;
+        let file = self.file.as_deref().map_or_else(|| "its `config.json`".to_owned(), |file| format!("`{file}`"));
+        write!(f, "registry-auth: there is no login for {host} that can be used: {file} ")?;
+        match &self.why {
+            Unusable::Helper { key, program } => {
+                write!(f, "keeps it in the helper `{program}` (`{key}`), which this action does not have")
+            }
+            Unusable::Empty => write!(f, "has an entry for it that holds none"),
+        }
+    }
+}
+
+impl UnusableLogin {
+    /// What to do about it.
+    pub fn help(&self) -> String {
+        format!(
+            "write a line `{} USER PASSWORD` in `registry-auth` instead, with the password from a secret; or name a `config.json` \
+             whose entry has `auth`, as `docker login` writes it where no helper is configured",
+            self.host
+        )
+    }
 }
 
 /// Why a Docker configuration or a line of credentials cannot be used. Holds no credentials.
@@ -44,18 +117,6 @@ pub enum DockerConfigError {
         /// The column, from 1.
         column: usize,
     },
-    /// It names programs that hold the credentials.
-    #[error("the configuration keeps its credentials in a helper (`{key}`), which cannot run here")]
-    Helper {
-        /// `credsStore` or `credHelpers`.
-        key: &'static str,
-    },
-    /// An entry of `auths` that holds nothing to log in with.
-    #[error("the entry for `{host}` holds no usable credentials")]
-    Entry {
-        /// The registry.
-        host: String,
-    },
 }
 
 impl DockerConfigError {
@@ -69,8 +130,6 @@ impl DockerConfigError {
                 "give a path inside the workspace: the container does not see the `~/.docker` of the host"
             }
             Self::Json { .. } => "give an object with the key `auths`, as `docker login` writes it",
-            Self::Helper { .. } => "write `host user password` lines instead, with the password from a secret",
-            Self::Entry { .. } => "give it `auth` (base64 of `user:password`), or `username` and `password`",
         }
     }
 }
@@ -126,28 +185,35 @@ impl fmt::Debug for Auth {
     }
 }
 
-/// The `auths` of a `config.json` (docker/cli `cli/config/configfile`).
-pub(super) fn json(text: &str) -> Result<Vec<RegistryCredential>, Vec<DockerConfigError>> {
+/// A `config.json` (docker/cli `cli/config/configfile`). `file` is where it was read, if it was a file.
+///
+/// `credHelpers` has the last word on its hosts. `docker login` leaves an empty entry in `auths` for every host whose login
+/// `credsStore` keeps, so a host without an entry has no login.
+pub(super) fn json(text: &str, file: Option<&str>) -> Result<RegistryAuth, Vec<DockerConfigError>> {
     let config: Config = serde_json::from_str(text)
         .map_err(|error| vec![DockerConfigError::Json { line: error.line(), column: error.column() }])?;
-    let helpers = [("credsStore", !config.creds_store.is_empty()), ("credHelpers", !config.cred_helpers.is_empty())];
-    let mut errors: Vec<_> =
-        helpers.into_iter().filter(|(_, used)| *used).map(|(key, _)| DockerConfigError::Helper { key }).collect();
-    let mut credentials = Vec::new();
-    for (host, auth) in &config.auths {
-        let host = registry_host(host);
-        match credential(auth) {
+    let mut auth = RegistryAuth::default();
+    let mut unusable = |host: &str, why| {
+        auth.unusable.push(UnusableLogin { host: registry_host(host), file: file.map(str::to_owned), why });
+    };
+    let helper = |key, name: &str| Unusable::Helper { key, program: format!("docker-credential-{name}") };
+    for (host, entry) in &config.auths {
+        match credential(entry) {
             Some((user, password)) => {
-                credentials.push(RegistryCredential { host, user, password: Secret::new(password) });
+                let (host, password) = (registry_host(host), Secret::new(password));
+                auth.logins.push(RegistryCredential { host, user, password });
             }
-            // With a helper the entries are empty by design, and the helper is the problem.
-            None if errors.is_empty() || matches!(errors.first(), Some(DockerConfigError::Entry { .. })) => {
-                errors.push(DockerConfigError::Entry { host });
-            }
-            None => {}
+            None if config.cred_helpers.contains_key(host) => {}
+            None if config.creds_store.is_empty() => unusable(host, Unusable::Empty),
+            None => unusable(host, helper("credsStore", &config.creds_store)),
         }
     }
-    if errors.is_empty() { Ok(credentials) } else { Err(errors) }
+    for (host, name) in &config.cred_helpers {
+        unusable(host, helper("credHelpers", name));
+    }
+    // What the file itself holds is as good as what the helper would have given.
+    auth.unusable.retain(|unusable| auth.logins.iter().all(|login| login.host != unusable.host));
+    Ok(auth)
 }
 
 fn credential(auth: &Auth) -> Option<(String, String)> {
@@ -175,7 +241,7 @@ fn registry_host(key: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{DockerConfigError, RegistryCredential, json, lines};
+    use super::{DockerConfigError, RegistryCredential, Unusable, UnusableLogin, json, lines};
     use crate::secret::Secret;
 
     fn credential(host: &str, user: &str, password: &str) -> RegistryCredential {
@@ -205,27 +271,55 @@ mod tests {
             "ghcr.io": {"username": "octo", "password": "x"},
             "r.example": {"auth": "AAAA", "identitytoken": "tok"}
         }, "HttpHeaders": {}}"#;
+        let auth = json(text, None).unwrap();
         assert_eq!(
-            json(text),
-            Ok(vec![
+            auth.logins,
+            [
                 credential("ghcr.io", "octo", "x"),
                 credential("docker.io", "me", "pa:ss"),
                 credential("r.example", "", "tok"),
-            ])
+            ]
+        );
+        assert_eq!(auth.unusable, []);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_noted_for_who_needs_it() {
+        let text = r#"{
+            "credsStore": "desktop",
+            "credHelpers": {"gcr.io": "gcloud", "held.io": "held"},
+            "auths": {"https://index.docker.io/v1/": {}, "gcr.io": {}, "held.io": {"auth": "bWU6cGE6c3M="}, "ghcr.io": {"auth": "hunter2"}}
+        }"#;
+        let auth = json(text, Some("ci/config.json")).unwrap();
+        assert_eq!(auth.logins, [credential("held.io", "me", "pa:ss")]);
+        let unusable = |host: &str, key, program: &str| UnusableLogin {
+            host: host.to_owned(),
+            file: Some("ci/config.json".to_owned()),
+            why: Unusable::Helper { key, program: program.to_owned() },
+        };
+        let hub = unusable("docker.io", "credsStore", "docker-credential-desktop");
+        let gcr = unusable("gcr.io", "credHelpers", "docker-credential-gcloud");
+        let ghcr = unusable("ghcr.io", "credsStore", "docker-credential-desktop");
+        assert_eq!(auth.unusable, [ghcr.clone(), hub, gcr.clone()]);
+        assert_eq!(auth.missing(["gcr.io", "held.io", "other.io", "gcr.io"]), [&gcr]);
+        assert_eq!(
+            gcr.to_string(),
+            "registry-auth: there is no login for gcr.io that can be used: `ci/config.json` keeps it in the helper \
+             `docker-credential-gcloud` (`credHelpers`), which this action does not have"
+        );
+        assert!(gcr.help().contains("`gcr.io USER PASSWORD`"));
+        assert!(!format!("{auth:?}").contains("hunter2"));
+        let empty = json(r#"{"auths": {"r.io": {}}}"#, None).unwrap();
+        assert_eq!(
+            empty.unusable[0].to_string(),
+            "registry-auth: there is no login for r.io that can be used: its `config.json` has an entry for it that holds none"
         );
     }
 
     #[test]
-    fn refuses_what_it_cannot_use_without_showing_it() {
-        for (text, expected) in [
-            (r#"{"credsStore": "desktop", "auths": {"ghcr.io": {}}}"#, DockerConfigError::Helper { key: "credsStore" }),
-            (r#"{"credHelpers": {"gcr.io": "gcloud"}}"#, DockerConfigError::Helper { key: "credHelpers" }),
-            (r#"{"auths": {"ghcr.io": {"auth": "hunter2"}}}"#, DockerConfigError::Entry { host: "ghcr.io".to_owned() }),
-            ("{\"auths\":\n \"hunter2\"}", DockerConfigError::Json { line: 2, column: 10 }),
-        ] {
-            let errors = json(text).unwrap_err();
-            assert_eq!(errors, [expected]);
-            assert!(!format!("{errors:?} {}", errors[0]).contains("hunter2"));
-        }
+    fn refuses_what_is_no_configuration_without_showing_it() {
+        let errors = json("{\"auths\":\n \"hunter2\"}", None).unwrap_err();
+        assert_eq!(errors, [DockerConfigError::Json { line: 2, column: 10 }]);
+        assert!(!format!("{errors:?} {}", errors[0]).contains("hunter2"));
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::error::chain;
 use crate::image::pattern::PatternError;
 use crate::image::{RESERVED_NAMESPACE, ReferenceError};
+use crate::inputs::builder::BuilderError;
 use crate::inputs::docker_config::DockerConfigError;
 use crate::inputs::raw::Origin;
 use crate::inputs::selector;
@@ -138,6 +139,9 @@ pub enum Problem {
     /// A Docker configuration that cannot be used.
     #[error("{0}")]
     DockerConfig(DockerConfigError),
+    /// A builder that cannot be used.
+    #[error("{0}")]
+    Builder(BuilderError),
     /// Not tags of a registry.
     #[error("does not name tags of a registry: {}", chain(.0))]
     Registry(RegistrySelectorError),
@@ -186,6 +190,7 @@ impl Problem {
                     .to_owned()
             }
             Self::DockerConfig(error) => error.help().to_owned(),
+            Self::Builder(error) => error.help(),
             Self::Registry(error) => error.help().to_owned(),
             Self::NothingNamed { scope } => format!("name it in `images`, as `{}`, or leave it out", selector::example(scope)),
             Self::NothingToClear => {

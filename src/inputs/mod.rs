@@ -4,6 +4,7 @@
 //! reads; [`parse`] understands it and reports every problem at once.
 
 mod age;
+mod builder;
 mod clear;
 pub mod cli;
 mod docker_config;
@@ -25,13 +26,16 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 
+use crate::address::Address;
+use crate::image::ImageReference;
 use crate::image::pattern::Pattern;
 use crate::outcome::baseline::SlowerThan;
 use crate::plan::clear::actions_cache::CacheSelector;
-use crate::project::target::{BuildSecret, CacheSource, NamedContext, NoCache, SshSource};
+use crate::project::target::{BuildSecret, CacheOption, CacheSource, NamedContext, NoCache, SshSource};
 use crate::secret::Secret;
 
-pub use docker_config::{DockerConfigError, RegistryCredential};
+pub use builder::BuilderError;
+pub use docker_config::{DockerConfigError, RegistryAuth, RegistryCredential, Unusable, UnusableLogin};
 pub use error::{InputError, Problem};
 pub use outputs::Output;
 pub use parse::parse;
@@ -106,8 +110,14 @@ pub struct BuildInputs {
     pub provenance: Option<String>,
     /// SBOM attestation, as written.
     pub sbom: Option<String>,
+    /// Whether images are pushed once all are built.
+    pub push: bool,
     /// Cache sources; empty means Compose's own, else the first tag.
     pub cache_from: Vec<CacheSource>,
+    /// Where the cache is kept in a registry.
+    pub cache_to: Option<ImageReference>,
+    /// Cache exports in BuildKit's own terms; empty means Compose's own.
+    pub cache_exports: Vec<CacheOption>,
     /// Identity of the image cache, instead of the one that follows from the tag.
     pub cache_key: Option<String>,
     /// How old a record of the image cache may be.
@@ -126,8 +136,8 @@ pub struct BuildInputs {
     pub compression: Compression,
     /// How much slower than the baseline the build may be.
     pub fail_if_slower: Option<SlowerThan>,
-    /// Credentials for pulling base images and cache.
-    pub registry_auth: Vec<RegistryCredential>,
+    /// Logins at registries: for base images, for caches, and for pushing.
+    pub registry_auth: RegistryAuth,
     /// What both modes have.
     pub common: Common,
 }
@@ -143,6 +153,8 @@ pub struct ClearInputs {
     pub remote: Vec<RemoteSelector>,
     /// Which caches to clear.
     pub scope: ClearScope,
+    /// Where builds keep the cache in a registry.
+    pub cache_to: Option<ImageReference>,
     /// Patterns of images that are never removed.
     pub keep: Vec<Pattern>,
     /// Actions caches that are never removed.
@@ -150,7 +162,7 @@ pub struct ClearInputs {
     /// Whether to remove nothing and say what would go.
     pub dry_run: bool,
     /// Credentials for registries.
-    pub registry_auth: Vec<RegistryCredential>,
+    pub registry_auth: RegistryAuth,
     /// What both modes have.
     pub common: Common,
 }
@@ -185,7 +197,7 @@ impl ClearScope {
 }
 
 /// Which builder to use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BuilderChoice {
     /// BuildKit where the engine has it, else the classic builder.
     Auto,
@@ -193,6 +205,8 @@ pub enum BuilderChoice {
     BuildKit,
     /// The classic builder.
     Classic,
+    /// A BuildKit daemon at an address, with or without TLS.
+    Remote(Address),
 }
 
 /// How layers are compressed.

@@ -6,14 +6,14 @@ use std::fs;
 use chrono::TimeDelta;
 
 use crate::inputs::age;
-use crate::inputs::docker_config::{self, DockerConfigError, RegistryCredential};
+use crate::inputs::docker_config::{self, DockerConfigError, RegistryAuth};
 use crate::inputs::error::{InputError, Problem, Shown, words};
 use crate::inputs::raw::{Origin, RawInputs};
 use crate::inputs::reader::Reader;
 use crate::inputs::source;
 use crate::inputs::table::{self, Modes};
 use crate::inputs::{
-    BuildInputs, BuilderChoice, Common, Compression, Inputs, Report, clear, entries, secrets, size, slower,
+    BuildInputs, BuilderChoice, Common, Compression, Inputs, Report, builder, clear, entries, secrets, size, slower,
 };
 use crate::outcome::baseline::SlowerThan;
 use crate::project::target::NoCache;
@@ -21,7 +21,7 @@ use crate::secret::Secret;
 
 /// Understands the inputs. With them come warnings, each one line.
 ///
-/// Pure but for one file: the `config.json` that `registry-auth` may name.
+/// Pure but for a few files: the `config.json` that `registry-auth` may name, and the certificates of `builder`.
 ///
 /// # Errors
 /// Every problem that the inputs have, in the order in which they are declared as far as that is possible.
@@ -54,7 +54,7 @@ fn check_declarations(reader: &mut Reader<'_>, mode: Modes) {
 
 pub(super) fn common(reader: &mut Reader<'_>) -> Common {
     Common {
-        builder: builder(reader),
+        builder: builder::read(reader),
         report: report(reader),
         github_token: reader.text(&table::GITHUB_TOKEN).map(Secret::new),
     }
@@ -62,6 +62,7 @@ pub(super) fn common(reader: &mut Reader<'_>) -> Common {
 
 fn build(reader: &mut Reader<'_>) -> BuildInputs {
     let common = common(reader);
+    let (cache_to, cache_exports) = source::cache_to(reader);
     BuildInputs {
         source: source::build(reader),
         build_args: reader.each(&table::BUILD_ARGS, entries::build_arg).into_iter().flatten().collect(),
@@ -71,7 +72,7 @@ fn build(reader: &mut Reader<'_>) -> BuildInputs {
         labels: reader.each(&table::LABELS, entries::label).into_iter().collect(),
         annotations: reader.each(&table::ANNOTATIONS, entries::annotation),
         platforms: reader.each(&table::PLATFORMS, entries::platform),
-        network: network(reader, common.builder),
+        network: network(reader, &common.builder),
         add_hosts: reader.each(&table::ADD_HOSTS, entries::host),
         shm_size: shm_size(reader),
         ulimits: reader.each(&table::ULIMIT, entries::ulimit),
@@ -80,7 +81,10 @@ fn build(reader: &mut Reader<'_>) -> BuildInputs {
         no_cache: no_cache(reader),
         provenance: reader.text(&table::PROVENANCE).map(str::to_owned),
         sbom: reader.text(&table::SBOM).map(str::to_owned),
+        push: reader.boolean(&table::PUSH),
         cache_from: reader.each(&table::CACHE_FROM, entries::cache_sources).into_iter().flatten().collect(),
+        cache_to,
+        cache_exports,
         cache_key: reader.text(&table::CACHE_KEY).map(str::to_owned),
         cache_max_age: cache_max_age(reader),
         cache_stages: reader.boolean(&table::CACHE_STAGES),
@@ -93,18 +97,6 @@ fn build(reader: &mut Reader<'_>) -> BuildInputs {
         registry_auth: registry_auth(reader),
         common,
     }
-}
-
-fn builder(reader: &mut Reader<'_>) -> BuilderChoice {
-    if reader.text(&table::BUILDER).is_some_and(|text| text.contains("://")) {
-        let why = "a BuildKit daemon at an address is not used in this release";
-        let way_out = "leave it unset, to build with the engine of this machine";
-        reader.fail(&table::BUILDER, Problem::Refused { why, way_out });
-        return BuilderChoice::Auto;
-    }
-    let choices =
-        [("auto", BuilderChoice::Auto), ("buildkit", BuilderChoice::BuildKit), ("classic", BuilderChoice::Classic)];
-    reader.choice(&table::BUILDER, &choices).unwrap_or(BuilderChoice::Auto)
 }
 
 fn report(reader: &mut Reader<'_>) -> Report {
@@ -137,9 +129,9 @@ fn fail_if_slower(reader: &mut Reader<'_>) -> Option<SlowerThan> {
 }
 
 /// BuildKit has three networks (docker/buildx `build/opt.go`); the classic builder takes any of the engine's.
-fn network(reader: &mut Reader<'_>, builder: BuilderChoice) -> Option<String> {
+fn network(reader: &mut Reader<'_>, builder: &BuilderChoice) -> Option<String> {
     let text = reader.text(&table::NETWORK)?;
-    if builder != BuilderChoice::Classic && !matches!(text, "default" | "none" | "host") {
+    if *builder != BuilderChoice::Classic && !matches!(text, "default" | "none" | "host") {
         reader.fail(&table::NETWORK, Problem::NotOneOf { allowed: words(["default", "none", "host"]) });
     }
     Some(text.to_owned())
@@ -198,25 +190,28 @@ fn commit_arg(reader: &mut Reader<'_>) -> String {
 }
 
 /// A text that begins with `{` is a `config.json`; one word is a path to one; the rest are lines.
-pub(super) fn registry_auth(reader: &mut Reader<'_>) -> Vec<RegistryCredential> {
-    let Some(text) = reader.text(&table::REGISTRY_AUTH) else { return Vec::new() };
-    let credentials = if text.starts_with('{') {
-        docker_config::json(text)
+pub(super) fn registry_auth(reader: &mut Reader<'_>) -> RegistryAuth {
+    let Some(text) = reader.text(&table::REGISTRY_AUTH) else { return RegistryAuth::default() };
+    let auth = if text.starts_with('{') {
+        docker_config::json(text, None)
     } else if text.contains(char::is_whitespace) {
-        docker_config::lines(text)
+        docker_config::lines(text).map(|logins| RegistryAuth { logins, unusable: Vec::new() })
     } else {
         match fs::read_to_string(reader.raw.path(text)) {
-            Ok(text) => docker_config::json(&text),
+            Ok(content) => docker_config::json(&content, Some(&shown_path(text))),
             Err(error) => {
                 Err(vec![DockerConfigError::Read { path: shown_path(text), reason: error.kind().to_string() }])
             }
         }
     };
-    credentials.unwrap_or_else(|errors| {
+    if auth.as_ref().is_ok_and(|auth| auth.logins.is_empty()) {
+        reader.warnings.push("input `registry-auth`: there is no login in it that can be used here".to_owned());
+    }
+    auth.unwrap_or_else(|errors| {
         for error in errors {
             reader.fail_shown(&table::REGISTRY_AUTH, Shown::Nothing, Problem::DockerConfig(error));
         }
-        Vec::new()
+        RegistryAuth::default()
     })
 }
 

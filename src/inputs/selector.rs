@@ -52,6 +52,7 @@ impl RemoteSelector {
 /// A selector for a word of `scope`, to be shown.
 pub(super) fn example(scope: &str) -> &'static str {
     match scope {
+        "images" => "app:*",
         "registry" => "registry=ghcr.io/org/app:*-cache",
         "packages" => "package=org/app:pr-*;older-than=30d",
         _ => "actions-cache=buildkit-*;ref=refs/pull/12/merge",
@@ -60,7 +61,10 @@ pub(super) fn example(scope: &str) -> &'static str {
 
 /// Reads one entry of `images`.
 pub(super) fn read(_: &RawInputs, entry: &str) -> Result<Selector, Problem> {
-    let (prefix, rest) = entry.split_once('=').unwrap_or((entry, ""));
+    // Without it the word is the name of an image: `registry` is a common one.
+    let Some((prefix, rest)) = entry.split_once('=') else {
+        return entry.parse().map(Selector::Image).map_err(Problem::Pattern);
+    };
     let rest = rest.trim();
     let empty = |scope| Problem::Malformed { what: "a selector", form: example(scope) };
     let selector = match prefix {

@@ -7,7 +7,7 @@ use crate::inputs::entries;
 use crate::inputs::error::Problem;
 use crate::inputs::reader::Reader;
 use crate::inputs::table;
-use crate::project::target::{Context, Dockerfile};
+use crate::project::target::{CacheOption, CacheSource, Context, Dockerfile};
 
 /// What to build.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +66,28 @@ pub(super) fn clear(reader: &mut Reader<'_>) -> ClearSource {
     }
     let tags = reader.each(&table::TAGS, entries::tag);
     if tags.is_empty() { ClearSource::Unknown } else { ClearSource::Tags(tags) }
+}
+
+/// Reads where the cache is kept: one place in a registry, and whatever else BuildKit is to write.
+pub(super) fn cache_to(reader: &mut Reader<'_>) -> (Option<ImageReference>, Vec<CacheOption>) {
+    let (mut places, mut exports) = (Vec::new(), Vec::new());
+    for entry in reader.each(&table::CACHE_TO, entries::cache_sources).into_iter().flatten() {
+        match entry {
+            CacheSource::Image(place) => places.push(place),
+            CacheSource::BuildKit(export) => exports.push(export),
+        }
+    }
+    let mut places = places.into_iter();
+    let place = places.next();
+    if places.next().is_some() {
+        let way_out = "name one, and read others by `cache-from`";
+        reader.fail(&table::CACHE_TO, Problem::Refused { why: "the cache is kept in one place", way_out });
+    }
+    if place.as_ref().is_some_and(|place| place.digest().is_some()) {
+        let way_out = "leave the part from `@` on out, and name a tag";
+        reader.fail(&table::CACHE_TO, Problem::Refused { why: "what is written has no digest yet", way_out });
+    }
+    (place, exports)
 }
 
 fn compose(reader: &mut Reader<'_>, contrary: &[table::Input]) -> Option<(Vec<PathBuf>, Vec<String>)> {

@@ -154,15 +154,11 @@ declare! {
     PROVENANCE = Input::new("provenance", Text, Build,
         "Provenance attestation: `true`, `false` or attributes as `mode=max`; none if unset.");
     SBOM = Input::new("sbom", Text, Build, "SBOM attestation: `true`, `false` or attributes; none if unset.");
-    PUSH = Input::new("push", Boolean, Build, "Push the images after the build. Not in this release.")
-        .default("false")
-        .refused_unless(FALSE, "images are not pushed in this release",
-            "leave it unset, and push the tags in a later step with `docker push`");
+    PUSH = Input::new("push", Boolean, Build, "Push every tag after the build, once all images are built.").default("false");
     CACHE_FROM = Input::new("cache-from", Lines, Build,
         "Images to use as cache, local or in a registry, or `type=…` for BuildKit; Compose's `cache_from`, else the first tag, if unset.");
-    CACHE_TO = Input::new("cache-to", Lines, Build, "Registry reference to keep the cache in. Not in this release.")
-        .refused("the cache is not written to a registry in this release",
-            "leave it unset; the images stay the cache on this engine");
+    CACHE_TO = Input::new("cache-to", Lines, Both,
+        "Where to keep the cache for other runners: `repo:tag` writes and reads the tag `<tag>-cache`; `type=…` is for BuildKit.");
     CACHE_KEY = Input::new("cache-key", Text, Build,
         "Identity of the image cache; the first tag's repository with the target and platform if unset. Tags may differ.");
     CACHE_MAX_AGE = Input::new("cache-max-age", Text, Build,
@@ -174,14 +170,14 @@ declare! {
         "Remove what earlier builds of this action left without a name, if nothing uses it.")
         .default("true");
     COMPRESSION = Input::new("compression", Text, Build,
-        "Layer compression: `uncompressed`, `gzip`, `zstd`; `auto` compresses only what names a registry.")
+        "Layer compression: `uncompressed`, `gzip`, `zstd`; `auto` compresses only what names a registry or is pushed.")
         .default("auto");
     COMMIT_ARG = Input::new("commit-arg", Text, Build,
         "The build argument that carries the commit; passed only to Dockerfiles that declare it.")
         .default("GIT_COMMIT_HASH");
     COMMIT = Input::new("commit", Text, Build, "The commit to pass in `commit-arg`; the head commit of the event if unset.");
     BUILDER = Input::new("builder", Text, Both,
-        "`buildkit` or `classic`; `auto` takes BuildKit where the engine has it. An address is not taken in this release.")
+        "`buildkit`, `classic`, or a BuildKit daemon's address: `tcp://host:1234[,cacert=…,cert=…,key=…]`, `unix:///path`; `auto` takes BuildKit where the engine has it.")
         .default("auto");
     REGISTRY_AUTH = Input::new("registry-auth", Secret, Both,
         "Registry credentials: `host user password` lines, or a `config.json` (path or text). A container action does not see `docker login`.");

@@ -288,8 +288,8 @@ fn reads_registry_credentials_from_a_file() {
     std::fs::write(path, text).unwrap();
     let expected =
         [RegistryCredential { host: "ghcr.io".to_owned(), user: "octo".to_owned(), password: Secret::new("hunter2") }];
-    assert_eq!(build(&[("registry-auth", path)]).registry_auth, expected);
-    assert_eq!(build(&[("registry-auth", text)]).registry_auth, expected);
+    assert_eq!(build(&[("registry-auth", path)]).registry_auth.logins, expected);
+    assert_eq!(build(&[("registry-auth", text)]).registry_auth.logins, expected);
 }
 
 #[test]
@@ -335,6 +335,23 @@ fn reads_selectors_of_what_is_elsewhere() {
     assert_eq!(inputs.scope, ClearScope { images: true, builders: true, ..ClearScope::default() });
     let (_, warnings) = read(&[("mode", "clear"), ("images", "app, package=o/app:x")]);
     assert_eq!(warnings, ["input `images` names something for `scope: packages`, which is not in scope"]);
+    let names = |patterns: &[Pattern]| patterns.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let inputs = clear(&[("images", "registry, registry:2"), ("keep", "package")]);
+    assert_eq!(
+        (names(&inputs.images), names(&inputs.keep)),
+        (strings(&["registry", "registry:2"]), strings(&["package"]))
+    );
+    // Who names packages has not said that the project's images go too.
+    for (scope, source) in [("images, packages", ("tags", "app")), ("images, builder, packages", ("compose-file", "c"))]
+    {
+        assert_eq!(
+            problems(&[("mode", "clear"), ("images", "package=o/app:x"), ("scope", scope), source]),
+            [format!(
+                "input `scope`, `{scope}`: `images` is to be cleared, and nothing says what of it -> name it in `images`, as `app:*`, or leave it out"
+            )]
+        );
+    }
+    assert!(clear(&[("images", "package=o/app:x"), ("scope", "builder, packages")]).images.is_empty());
     assert_eq!(
         problems(&[("mode", "clear"), ("images", "registry=")]),
         ["input `images`, `registry=`: is not a selector -> write it as registry=ghcr.io/org/app:*-cache"]
@@ -502,12 +519,6 @@ fn every_problem_has_its_message() {
             ]),
         ),
         (
-            &[("registry-auth", "{\"credsStore\": \"desktop\"}")],
-            strings(&[
-                "input `registry-auth`: the configuration keeps its credentials in a helper (`credsStore`), which cannot run here -> write `host user password` lines instead, with the password from a secret",
-            ]),
-        ),
-        (
             &[("mode", "clear")],
             strings(&[
                 "input `scope`, `images, builder`: the images are to be cleared, and nothing says which -> set `compose-file`, `tags` or `images`; or `scope: builder`, to clear the builder cache alone",
@@ -534,18 +545,25 @@ fn every_problem_has_its_message() {
 }
 
 #[test]
+fn the_cache_is_kept_in_one_place() {
+    let inputs = build(&[("cache-to", "ghcr.io/org/app:main\ntype=gha,mode=max")]);
+    assert_eq!(inputs.cache_to, Some("ghcr.io/org/app:main".parse().unwrap()));
+    assert_eq!(inputs.cache_exports.iter().map(|export| export.kind.as_str()).collect::<Vec<_>>(), ["gha"]);
+    for (value, expected) in [
+        ("a/b:1\na/b:2", "the cache is kept in one place -> name one, and read others by `cache-from`"),
+        (
+            &format!("a/b@sha256:{}", "a".repeat(64)),
+            "what is written has no digest yet -> leave the part from `@` on out, and name a tag",
+        ),
+    ] {
+        let shown = value.replace('\n', "\\n");
+        assert_eq!(problems(&[("cache-to", value)]), [format!("input `cache-to`, `{shown}`: {expected}")]);
+    }
+}
+
+#[test]
 fn what_does_not_work_is_refused_with_the_way_out() {
     for (name, value, expected) in [
-        (
-            "push",
-            "true",
-            "images are not pushed in this release -> leave it unset, and push the tags in a later step with `docker push`",
-        ),
-        (
-            "cache-to",
-            "a/b",
-            "the cache is not written to a registry in this release -> leave it unset; the images stay the cache on this engine",
-        ),
         (
             "outputs",
             "type=local,dest=o",
@@ -566,11 +584,6 @@ fn what_does_not_work_is_refused_with_the_way_out() {
             "cgroup-parent",
             "foo",
             "the parent cgroup of build steps cannot be chosen -> leave it unset; set `cgroup-parent` in the configuration of the engine",
-        ),
-        (
-            "builder",
-            "tcp://b:1234",
-            "a BuildKit daemon at an address is not used in this release -> leave it unset, to build with the engine of this machine",
         ),
         (
             "report",

@@ -47,6 +47,8 @@ pub enum AdviceKind {
         spares: Duration,
         /// How many builds that was.
         builds: u32,
+        /// What need not be kept.
+        without: Vec<KeptCache>,
     },
     /// Much is sent that no step uses.
     ContextUnused {
@@ -57,4 +59,13 @@ pub enum AdviceKind {
         /// What is largest of what was not used, with its bytes.
         largest: Vec<(String, u64)>,
     },
+}
+
+/// What is kept as a cache besides the image itself, because an input says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeptCache {
+    /// Intermediate stages (`cache-stages`).
+    Stages,
+    /// All of it in a registry (`cache-to`).
+    Registry,
 }

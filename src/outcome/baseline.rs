@@ -18,9 +18,59 @@ pub struct Baseline {
     /// How many there were.
     pub builds: u32,
     /// Which kind they were of.
-    pub kind: BuildKind,
+    pub kind: Kind,
     /// Where they are known from.
     pub source: BaselineSource,
+}
+
+/// Builds of one kind are compared with each other: the time of one that built nothing says nothing about one that did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// No step came from a cache.
+    Cold,
+    /// Some steps came from a cache, and others ran.
+    Warm,
+    /// Every step came from a cache.
+    Cached,
+}
+
+impl Kind {
+    /// The kind of a build of so many steps.
+    pub fn of(cached: usize, total: usize) -> Self {
+        match cached {
+            0 => Self::Cold,
+            _ if cached == total => Self::Cached,
+            _ => Self::Warm,
+        }
+    }
+
+    /// The kind of an earlier build of one image.
+    pub fn of_image(build: &BuildRecord) -> Self {
+        match build.kind {
+            BuildKind::Cold => Self::Cold,
+            BuildKind::Warm if build.cached == build.total => Self::Cached,
+            BuildKind::Warm => Self::Warm,
+        }
+    }
+
+    /// `cold`, `warm`, `cached`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cold => "cold",
+            Self::Warm => "warm",
+            Self::Cached => "cached",
+        }
+    }
+}
+
+impl From<Kind> for BuildKind {
+    /// As records tell builds apart, next to their counts.
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Cold => Self::Cold,
+            Kind::Warm | Kind::Cached => Self::Warm,
+        }
+    }
 }
 
 /// Where a baseline comes from.
@@ -62,10 +112,10 @@ pub fn is_good(outcome: &BuildOutcome) -> bool {
     !outcome.images.is_empty() && outcome.images.iter().all(|image| matches!(image.result, ImageResult::Built { .. }))
 }
 
-/// The kind of a build: cold if no step of any image came from a cache.
-pub fn kind(outcome: &BuildOutcome) -> BuildKind {
-    let cached = outcome.images.iter().flat_map(|image| &image.steps).any(|step| step.cached);
-    if cached { BuildKind::Warm } else { BuildKind::Cold }
+/// The kind of a build, by the steps of all its images.
+pub fn kind(outcome: &BuildOutcome) -> Kind {
+    let steps = || outcome.images.iter().flat_map(|image| &image.steps);
+    Kind::of(steps().filter(|step| step.cached).count(), steps().count())
 }
 
 /// Compares with earlier builds that were told to GitHub, the newest first: those of the first of `branches` that has any of
@@ -74,27 +124,41 @@ pub fn of_branch(now: &Record, past: &[Record], branches: &[String]) -> Option<B
     branches.iter().find_map(|branch| {
         let alike = past.iter().filter(|record| record.branch.as_ref() == Some(branch) && record.is_like(now));
         let times = alike.filter_map(Record::duration);
-        baseline(times, now.kind, BaselineSource::Branch(branch.clone()))
+        baseline(times, now.kind(), BaselineSource::Branch(branch.clone()))
     })
 }
 
 /// Compares with the images' own histories.
 ///
-/// These hold the times of images and not of runs. What differs between two runs is how long the slowest image took, so
-/// that is compared; what this run took besides counts for the earlier ones as well. An image that a run took from the cache
-/// as a whole has no record of it.
+/// A run has left a record with each image that it made anew, and in each how long it took as a whole. An image that it took
+/// from the cache as a whole leaves its ledger alone, and so has no record of it.
 pub fn of_ledgers(outcome: &BuildOutcome) -> Option<Baseline> {
     let kind = kind(outcome);
-    let besides = outcome.duration.saturating_sub(slowest(outcome.images.iter().map(|image| image.duration)));
     let runs = runs(&outcome.images).into_iter().filter_map(|run| {
-        let cold = run.iter().all(|(_, record)| record.kind == BuildKind::Cold);
-        // Where one image is missing, it may have been cached as a whole: then nobody knows what kind the run was of.
-        let known = !cold || run.len() == outcome.images.len();
-        let times: Option<Vec<Duration>> =
-            run.iter().map(|(_, record)| Duration::try_from_secs_f64(record.seconds).ok()).collect();
-        (known && cold == (kind == BuildKind::Cold)).then_some(slowest(times?.into_iter()) + besides)
+        let seconds = run.first().and_then(|(_, record)| record.run_seconds)?;
+        let time = Duration::try_from_secs_f64(seconds).ok()?;
+        (kind_of_run(&run, outcome.images.len()) == Some(kind)).then_some(time)
     });
     baseline(runs, kind, BaselineSource::Ledger)
+}
+
+/// Whether these are so many builds of one kind that more would not change a baseline.
+pub fn is_enough(past: &[Record], branches: &[String]) -> bool {
+    let counts = |kind: Kind| {
+        let alike = past.iter().filter(|record| record.built && record.kind() == kind);
+        alike.filter(|record| record.branch.as_ref().is_some_and(|branch| branches.contains(branch))).count()
+    };
+    [Kind::Cold, Kind::Warm, Kind::Cached].into_iter().any(|kind| counts(kind) >= BUILDS)
+}
+
+/// The kind of a run of so many images. Where one is missing, it may have been cached as a whole or not have been built:
+/// then nobody knows whether a run without hits was a cold one.
+fn kind_of_run(run: &[(usize, &BuildRecord)], images: usize) -> Option<Kind> {
+    let all = |kind: Kind| run.iter().all(|(_, record)| Kind::of_image(record) == kind);
+    if all(Kind::Cold) {
+        return (run.len() == images).then_some(Kind::Cold);
+    }
+    Some(if all(Kind::Cached) { Kind::Cached } else { Kind::Warm })
 }
 
 /// The records of images, each with the image's number, by the run that wrote them; the newest run first.
@@ -119,6 +183,9 @@ fn runs(images: &[ImageOutcome]) -> Vec<Vec<(usize, &BuildRecord)>> {
 }
 
 /// Whether a build is slower than it may be. Pure; a build that failed is not asked about.
+///
+/// One earlier build is enough: cold ones are so few that a gate with a minimum would never hold for them, and how many there
+/// were is said. That two builds differ by chance is what the limit in time is for.
 pub fn gate(limit: SlowerThan, duration: Duration, baseline: Option<&Baseline>) -> Gate {
     let Some(Baseline { median, .. }) = baseline else { return Gate::NoBaseline };
     let by = duration.saturating_sub(*median);
@@ -131,7 +198,7 @@ pub fn gate(limit: SlowerThan, duration: Duration, baseline: Option<&Baseline>) 
     Gate::Missed { percent: u64::try_from(percent).unwrap_or(u64::MAX), by }
 }
 
-fn baseline(times: impl Iterator<Item = Duration>, kind: BuildKind, source: BaselineSource) -> Option<Baseline> {
+fn baseline(times: impl Iterator<Item = Duration>, kind: Kind, source: BaselineSource) -> Option<Baseline> {
     let times: Vec<Duration> = times.take(BUILDS).collect();
     let builds = u32::try_from(times.len()).unwrap_or(u32::MAX);
     Some(Baseline { median: median(times)?, builds, kind, source })
@@ -145,10 +212,6 @@ fn median(mut times: Vec<Duration>) -> Option<Duration> {
     Some((*lower + *upper) / 2)
 }
 
-fn slowest(times: impl Iterator<Item = Duration>) -> Duration {
-    times.max().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -156,7 +219,7 @@ mod tests {
     use chrono::{DateTime, TimeDelta};
     use proptest::prelude::*;
 
-    use super::{Baseline, BaselineSource, Gate, SlowerThan, gate, median, of_branch, of_ledgers};
+    use super::{Baseline, BaselineSource, Gate, Kind, SlowerThan, gate, is_enough, median, of_branch, of_ledgers};
     use crate::cache::ledger::{BuildKind, BuildRecord};
     use crate::outcome::build::BuildOutcome;
     use crate::outcome::record::Record;
@@ -173,6 +236,9 @@ mod tests {
         let now = record(1.0, |_| {});
         let past = [
             record(100.0, |record| record.kind = BuildKind::Cold),
+            record(100.5, |record| record.variant = Some("target worker".into())),
+            // Nothing was built.
+            record(0.3, |record| record.cached = record.total),
             record(101.0, |record| record.runner = "windows".into()),
             record(102.0, |record| drop(record.images.pop())),
             record(103.0, |record| record.built = false),
@@ -190,12 +256,15 @@ mod tests {
         };
         let found = |seconds, builds, branch: &str| {
             let source = BaselineSource::Branch(branch.into());
-            Some(Baseline { median: at(seconds), builds, kind: BuildKind::Warm, source })
+            Some(Baseline { median: at(seconds), builds, kind: Kind::Warm, source })
         };
         assert_eq!(of(&["main"]), found(11.0, 2, "main"));
         assert_eq!(of(&["feature", "main"]), found(11.0, 2, "main"));
         assert_eq!(of(&["other", "main"]), found(104.0, 1, "other"));
         assert_eq!(of(&["feature"]), None);
+        let unchanged = record(0.2, |record| record.cached = record.total);
+        let baseline = of_branch(&unchanged, &past, &["main".to_owned()]).unwrap();
+        assert_eq!((baseline.median, baseline.kind), (at(0.3), Kind::Cached));
     }
 
     #[test]
@@ -211,6 +280,7 @@ mod tests {
             at,
             commit: Some(commit.into()),
             seconds,
+            run_seconds: Some(100.0 + minute as f64),
             cached: 0,
             total: 6,
             kind,
@@ -221,11 +291,9 @@ mod tests {
     }
 
     #[test]
-    fn ledgers_tell_of_runs_by_their_slowest_image() {
+    fn ledgers_tell_of_runs() {
         use BuildKind::{Cold, Warm};
         let mut outcome = fixtures::warm();
-        let slowest = outcome.images.iter().map(|image| image.duration).max().unwrap();
-        let besides = outcome.duration - slowest;
         // The newest last. At minute 30 one image may have come from the cache as a whole, at minute 40 nothing did; at
         // minute 41 the same commit was built once more.
         let history = |seconds: [f64; 5]| {
@@ -241,18 +309,27 @@ mod tests {
         outcome.images[0].history.insert(3, built(30, "x", 70.0, Cold));
         outcome.images[1].history = history([4.0, 1.0, 3.0, 80.0, 8.0]);
         outcome.images[1].history[1].kind = Warm;
-        // Of 4, 5, 3 and 8 seconds.
+        // Of the runs and not of their images; what this run takes besides its images changes nothing.
         let baseline = of_ledgers(&outcome).unwrap();
-        assert_eq!(baseline.median, at(4.5) + besides);
-        assert_eq!((baseline.builds, baseline.kind, baseline.source), (4, Warm, BaselineSource::Ledger));
+        assert_eq!(baseline.median, at(115.0));
+        assert_eq!(of_ledgers(&BuildOutcome { duration: at(900.0), ..outcome.clone() }), Some(baseline.clone()));
+        assert_eq!((baseline.builds, baseline.kind, baseline.source), (4, Kind::Warm, BaselineSource::Ledger));
 
         let mut cold = fixtures::cold();
         for (image, like) in cold.images.iter_mut().zip(&outcome.images) {
             image.history.clone_from(&like.history);
         }
-        let besides = cold.duration - cold.images.iter().map(|image| image.duration).max().unwrap();
         let baseline = of_ledgers(&cold).unwrap();
-        assert_eq!((baseline.median, baseline.builds, baseline.kind), (at(90.0) + besides, 1, Cold));
+        assert_eq!((baseline.median, baseline.builds, baseline.kind), (at(140.0), 1, Kind::Cold));
+        // Ledgers of before it was kept do not tell how long a run took.
+        cold.images.iter_mut().flat_map(|image| &mut image.history).for_each(|build| build.run_seconds = None);
+        assert_eq!(of_ledgers(&cold), None);
+
+        let mut unchanged = fixtures::one_image();
+        unchanged.images[0].history = vec![built(0, "a", 9.0, Warm), built(1, "b", 8.0, Cold)];
+        assert_eq!(of_ledgers(&unchanged), None, "of builds that built something");
+        unchanged.images[0].history.push(BuildRecord { cached: 6, ..built(2, "c", 0.5, Warm) });
+        assert_eq!(of_ledgers(&unchanged).map(|baseline| (baseline.builds, baseline.kind)), Some((1, Kind::Cached)));
 
         let mut unknown = fixtures::warm();
         unknown.images.iter_mut().for_each(|image| image.history.clear());
@@ -261,14 +338,24 @@ mod tests {
     }
 
     #[test]
+    fn five_of_one_kind_are_enough() {
+        let of = |count: usize, branch: &str| {
+            let past: Vec<Record> =
+                (0..count).map(|_| record(1.0, |record| record.branch = Some(branch.into()))).collect();
+            is_enough(&past, &["main".to_owned()])
+        };
+        assert_eq!([of(0, "main"), of(4, "main"), of(5, "main"), of(9, "other")], [false, false, true, false]);
+        let mixed: Vec<Record> = (0..8)
+            .map(|number| record(1.0, |record| record.cached = if number % 2 == 0 { record.total } else { 1 }))
+            .collect();
+        assert!(!is_enough(&mixed, &["main".to_owned()]));
+    }
+
+    #[test]
     fn a_gate_needs_both_limits_passed() {
         let limit = SlowerThan { percent: 25, by: Duration::from_secs(30) };
-        let baseline = |seconds| Baseline {
-            median: at(seconds),
-            builds: 5,
-            kind: BuildKind::Warm,
-            source: BaselineSource::Ledger,
-        };
+        let baseline =
+            |seconds| Baseline { median: at(seconds), builds: 5, kind: Kind::Warm, source: BaselineSource::Ledger };
         for (now, before, missed) in [
             (10.0, 100.0, None),
             (100.0, 100.0, None),

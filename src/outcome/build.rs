@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::advice::Advice;
 use super::baseline::{Baseline, Gate};
+use super::push::Pushes;
 use super::reason::MissReason;
 use crate::cache::ledger::BuildRecord;
 
@@ -15,6 +16,8 @@ use crate::cache::ledger::BuildRecord;
 pub struct BuildOutcome {
     /// When the run's first image began.
     pub started_at: DateTime<Utc>,
+    /// The commit that was built, if it is known.
+    pub commit: Option<String>,
     /// Wall time of all builds together.
     pub duration: Duration,
     /// The images, in the order of the Compose file.
@@ -27,12 +30,16 @@ pub struct BuildOutcome {
     pub cancelled: bool,
     /// What it is compared with; `None` where no build of its kind is known.
     pub baseline: Option<Baseline>,
+    /// The branch whose earlier builds were asked for, and that has none of this kind.
+    pub without_builds: Option<String>,
     /// What became of `fail-if-slower`, if it was set.
     pub gate: Option<Gate>,
     /// What would make the next build faster, most first, [`MOST`](super::advice::MOST) of it at most.
     pub advice: Vec<Advice>,
     /// Set if `fail-if-stale` was given, and a cache served the first build after a clear.
     pub stale: bool,
+    /// What became of `push`.
+    pub pushes: Pushes,
 }
 
 /// What is worth saying of the engine.
@@ -69,14 +76,48 @@ pub struct ImageOutcome {
     pub without_cache: Option<String>,
     /// Set if this is the first build after a clear of this image.
     pub fresh_after: Option<ClearMark>,
+    /// Whether all that the builder held when the run began was made after that clear, as by a build that failed: then a
+    /// step that came from there is as fresh as one that ran.
+    pub made_since_clear: bool,
     /// Bytes of context that travelled to the builder.
     pub context_bytes: u64,
-    /// Bytes of the image, in the engine's own figures.
+    /// Bytes of the image, in the engine's own figures: of its content (as it would be pushed) on a containerd image store, of
+    /// its unpacked layers on a graph driver.
     pub size: Option<u64>,
     /// Bytes of the image that the earlier build made.
     pub size_before: Option<u64>,
     /// The builds before this one, as its ledger tells them, the oldest first.
     pub history: Vec<BuildRecord>,
+}
+
+impl ImageOutcome {
+    /// An image of which nothing is known but how it ended.
+    pub fn ended(name: String, tags: Vec<String>, result: ImageResult) -> Self {
+        Self {
+            name,
+            tags,
+            offset: Duration::ZERO,
+            duration: Duration::ZERO,
+            result,
+            steps: Vec::new(),
+            other: Vec::new(),
+            unused_sources: Vec::new(),
+            without_cache: None,
+            fresh_after: None,
+            made_since_clear: false,
+            context_bytes: 0,
+            size: None,
+            size_before: None,
+            history: Vec::new(),
+        }
+    }
+}
+
+impl ImageOutcome {
+    /// Whether this is the first build after a clear, and took a step from a cache that may be older than that clear.
+    pub fn is_stale(&self) -> bool {
+        self.fresh_after.is_some() && !self.made_since_clear && self.steps.iter().any(|step| step.cached)
+    }
 }
 
 /// How the build of one image ended.

@@ -12,7 +12,12 @@
 //!   from and the step that needs it, or in the middle of that step or of the export.
 //!
 //! An image that waits for another image of the run has a path of its own from its own beginning. A step that another
-//! image's build ran and that took no time here is not on the path here.
+//! image's build ran and that took no time here is not on the path here. What of all that is critical for the run is found
+//! afterwards ([`of_run`]).
+
+mod run;
+
+pub use run::{Relations, of_run};
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -200,7 +205,7 @@ mod tests {
 
     #[track_caller]
     fn check(lines: &[&str], expected: &str) {
-        let trace = Trace { vertices: lines.iter().map(|line| vertex(line)).collect() };
+        let trace = Trace { vertices: lines.iter().map(|line| vertex(line)).collect(), ..Trace::default() };
         let found = critical(&trace);
         let marked = trace.vertices.iter().filter(|vertex| found.contains(vertex.digest.as_str()));
         let marked: Vec<&str> = marked.map(|vertex| vertex.digest.as_str()).collect();
@@ -365,7 +370,7 @@ mod tests {
                     "[{}/99] RUN s{number} < {} | {start}-{}", number + 2, inputs.join(" "), start + length
                 )));
             }
-            let trace = Trace { vertices };
+            let trace = Trace { vertices, ..Trace::default() };
             let found = critical(&trace);
             let on_path = trace.vertices.iter().filter(|vertex| found.contains(vertex.digest.as_str()));
             let length: Duration = on_path.map(Vertex::duration).sum();

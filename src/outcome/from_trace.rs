@@ -124,8 +124,8 @@ impl Reading<'_> {
     fn intervals(&self, vertex: &Vertex, begin: Option<SystemTime>) -> Vec<Interval> {
         let Some(begin) = begin else { return Vec::new() };
         let from_start = |time: SystemTime| self.offset + time.duration_since(begin).unwrap_or_default();
-        let interval =
-            |span: &Span| Interval { start: from_start(span.start), end: from_start(span.end.unwrap_or(span.start)) };
+        let ended = |span: &Span| span.end.or(self.trace.broke_off).unwrap_or(span.start).max(span.start);
+        let interval = |span: &Span| Interval { start: from_start(span.start), end: from_start(ended(span)) };
         vertex.intervals.iter().map(interval).collect()
     }
 }
@@ -195,6 +195,7 @@ mod tests {
                 vertex("[6/6] RUN e", false, None, None),
                 vertex("importing cache manifest from app:old", false, None, Some("not found")),
             ],
+            broke_off: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1009)),
         };
         let reading = Reading { trace: &trace, offset: Duration::from_secs(10), source: CacheSource::Builder };
         let steps = reading.steps();
@@ -204,6 +205,10 @@ mod tests {
         assert_eq!((steps[0].source, steps[1].source), (CacheSource::Builder, CacheSource::None));
         assert_eq!(steps[1].duration(), Duration::from_secs(3));
         assert_eq!(steps[1].intervals[0].start, Duration::from_secs(12));
+        // It was at work until the build broke off.
+        assert_eq!(steps[3].duration(), Duration::from_secs(4));
+        let finished = Trace { broke_off: None, ..trace.clone() };
+        assert_eq!(Reading { trace: &finished, ..reading }.steps()[3].duration(), Duration::ZERO);
 
         let failure = reading.failure("process \"x\" did not complete successfully: exit code: 3");
         assert_eq!((failure.step.as_deref(), failure.exit_code), (Some("[4/6] RUN c"), Some(3)));

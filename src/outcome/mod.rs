@@ -10,6 +10,7 @@ pub mod clear;
 pub mod critical;
 pub mod from_trace;
 pub mod known;
+pub mod push;
 pub mod reason;
 pub mod record;
 pub mod why;

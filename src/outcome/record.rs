@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::baseline;
+use super::baseline::{self, Kind};
 use super::build::{BuildOutcome, EngineFacts, ImageOutcome};
 use crate::cache::ledger::BuildKind;
 use crate::image::ImageReference;
@@ -31,6 +31,9 @@ pub struct Record {
     /// The page of the run.
     #[serde(default)]
     pub run_url: Option<String>,
+    /// What tells it from other builds of the same images: [`Subject::variant`](crate::report::check::Subject::variant).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     /// The class of the runner: machines of one class are alike.
     pub runner: String,
     /// What built.
@@ -98,10 +101,11 @@ impl Record {
             commit: None,
             branch: None,
             run_url: None,
+            variant: None,
             runner: runner.to_owned(),
             engine: EngineRecord::of(&outcome.engine),
             built: baseline::is_good(outcome),
-            kind: baseline::kind(outcome),
+            kind: baseline::kind(outcome).into(),
             seconds: seconds(outcome.duration),
             cached: images.iter().map(|image| image.cached).sum(),
             total: images.iter().map(|image| image.total).sum(),
@@ -112,10 +116,20 @@ impl Record {
     /// Whether this was a build that another one can be compared with.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         self.built
-            && self.kind == other.kind
+            && self.kind() == other.kind()
             && self.runner == other.runner
+            && self.variant == other.variant
             && self.engine.builder == other.engine.builder
             && self.names() == other.names()
+    }
+
+    /// What it may be compared with.
+    pub(super) fn kind(&self) -> Kind {
+        match self.kind {
+            BuildKind::Cold => Kind::Cold,
+            BuildKind::Warm if self.cached == self.total => Kind::Cached,
+            BuildKind::Warm => Kind::Warm,
+        }
     }
 
     /// Wall time; `None` if it is not a time.

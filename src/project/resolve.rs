@@ -97,6 +97,7 @@ fn overlay(target: &mut Target, request: &Request<'_>) {
     target.ulimits.extend(inputs.ulimits.clone());
     target.entitlements.extend(inputs.allow.clone());
     replace(&mut target.cache_from, &inputs.cache_from);
+    replace(&mut target.cache_to, &inputs.cache_exports);
     replace(&mut target.platforms, &inputs.platforms);
     target.network = inputs.network.clone().or_else(|| target.network.take());
     target.shm_size = inputs.shm_size.or(target.shm_size);

@@ -15,6 +15,8 @@ pub struct Target {
     pub name: String,
     /// Names given to the image, the first one first. May be empty (`context` without `tags`).
     pub tags: Vec<ImageReference>,
+    /// Whether the first name is Compose's own (`project-service`), which nobody gave it: it is not pushed.
+    pub default_name: bool,
     /// The main build context.
     pub context: Context,
     /// The Dockerfile.
@@ -62,11 +64,17 @@ pub struct Target {
 }
 
 impl Target {
+    /// Whether the steps of both are the same, as far as both need them: the same context and Dockerfile.
+    pub fn has_sources_of(&self, other: &Self) -> bool {
+        self.context == other.context && self.dockerfile == other.dockerfile
+    }
+
     /// A target of which nothing but its sources is known.
     pub fn new(name: impl Into<String>, context: Context, dockerfile: Dockerfile) -> Self {
         Self {
             name: name.into(),
             tags: Vec::new(),
+            default_name: false,
             context,
             dockerfile,
             stage: None,

@@ -11,7 +11,7 @@ use url::form_urlencoded::Serializer;
 use super::challenge::{self, Challenge};
 use super::repository::is_loopback;
 use super::session::{failed, message_of};
-use super::transport::{Answer, Transport};
+use super::transport::{Answer, Reading, Transport};
 use super::{Login, RegistryError};
 
 /// A registry shows this name in its lists of who used a login (OAuth 2, `client_id`).
@@ -28,6 +28,7 @@ pub(super) struct Scope {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Access {
     Pull,
+    Push,
     Delete,
 }
 
@@ -35,6 +36,8 @@ impl Scope {
     fn text(&self) -> String {
         let actions = match self.access {
             Access::Pull => "pull",
+            // Nobody gives `push` alone.
+            Access::Push => "pull,push",
             // Some registries give no `delete` without the others.
             Access::Delete => "pull,push,delete",
         };
@@ -87,7 +90,7 @@ impl Asker<'_> {
                 let body = Serializer::new(String::new()).extend_pairs(form).extend_pairs(query).finish();
                 let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
                 let headers = HeaderMap::from_iter([(CONTENT_TYPE, form_type)]);
-                self.transport.send(&Method::POST, &realm, &headers, &body).await
+                self.transport.send(&Method::POST, &realm, &headers, body, Reading::Whole).await
             }
             login => {
                 let mut url = realm.clone();
@@ -96,7 +99,7 @@ impl Asker<'_> {
                 if let Some(login) = login {
                     headers.insert(AUTHORIZATION, self.secret(&basic(login))?);
                 }
-                self.transport.send(&Method::GET, &url, &headers, "").await
+                self.transport.send(&Method::GET, &url, &headers, "", Reading::Whole).await
             }
         };
         self.token_of(&answer.map_err(|error| failed(realm.authority(), error))?)

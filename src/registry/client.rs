@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::Method;
-use hyper::header::{CONTENT_TYPE, HeaderValue, LINK};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, LINK};
 use serde::Deserialize;
 
 use super::auth::{Access, Scope};
 use super::manifest::{self, Descriptor, Manifest, MediaType};
 use super::session::{Question, Session};
-use super::transport::Answer;
+use super::transport::{Answer, Reading};
 use super::{Digest, Login, RegistryError, Repository};
 
 /// How long one exchange may take. The slowest registries take seconds for a page of tags.
@@ -23,7 +24,7 @@ const DIGEST_HEADER: &str = "docker-content-digest";
 /// A client of one registry. It remembers tokens and keeps connections.
 #[derive(Debug)]
 pub struct Registry {
-    session: Session,
+    pub(super) session: Session,
 }
 
 impl Registry {
@@ -61,7 +62,7 @@ impl Registry {
             let page: Page = serde_json::from_slice(&answer.body)
                 .map_err(|error| self.session.malformed(format!("a list of tags that cannot be read: {error}")))?;
             tags.extend(page.tags.into_iter().flatten());
-            match next_page(&answer) {
+            match next_page(&answer).map_err(|what| self.session.malformed(what))? {
                 Some(next) => target = next,
                 None => return Ok(tags),
             }
@@ -120,11 +121,11 @@ impl Registry {
     pub async fn delete(&self, repository: &Repository, digest: &Digest) -> Result<(), RegistryError> {
         let target = manifest_of(repository, &digest.to_string());
         let scope = Scope { path: repository.path().to_owned(), access: Access::Delete };
-        let question = Question { method: Method::DELETE, target: &target, scope, accept: None };
+        let question = Question { method: Method::DELETE, scope, ..question(Method::GET, &target, repository) };
         self.session.ask(&question).await.map(|_accepted| ())
     }
 
-    fn digest(&self, text: &str) -> Result<Digest, RegistryError> {
+    pub(super) fn digest(&self, text: &str) -> Result<Digest, RegistryError> {
         text.parse().map_err(|error| self.session.malformed(format!("{text:?}, which is {error}")))
     }
 
@@ -137,28 +138,44 @@ fn kind_of(answer: &Answer) -> Option<MediaType> {
     answer.header(CONTENT_TYPE.as_str()).and_then(MediaType::read)
 }
 
-fn manifest_of(repository: &Repository, reference: &str) -> String {
+pub(super) fn manifest_of(repository: &Repository, reference: &str) -> String {
     format!("{}/manifests/{reference}", repository.path())
 }
 
-fn question<'a>(method: Method, target: &'a str, repository: &Repository) -> Question<'a> {
+pub(super) fn question<'a>(method: Method, target: &'a str, repository: &Repository) -> Question<'a> {
     let scope = Scope { path: repository.path().to_owned(), access: Access::Pull };
-    Question { method, target, scope, accept: None }
+    Question { method, target, scope, headers: HeaderMap::new(), body: Bytes::new(), reading: Reading::Whole }
 }
 
 fn manifest_question<'a>(method: Method, target: &'a str, repository: &Repository) -> Question<'a> {
     let accept = HeaderValue::from_str(&MediaType::accept()).ok();
-    Question { accept, ..question(method, target, repository) }
+    let headers = accept.into_iter().map(|accept| (ACCEPT, accept)).collect();
+    Question { headers, ..question(method, target, repository) }
 }
 
-/// The next page: `Link: <url>; rel="next"` (RFC 8288), relative to the page before.
-fn next_page(answer: &Answer) -> Option<String> {
-    let link = answer.header(LINK.as_str())?;
-    let (target, parameters) = link.trim_start().strip_prefix('<')?.split_once('>')?;
-    let is_next = parameters.split(';').any(|parameter| {
+/// The next page: `Link: <url>; rel="next"` (RFC 8288), relative to the page before. A link that cannot be read is an error:
+/// half a list would hide tags that have to stay.
+fn next_page(answer: &Answer) -> Result<Option<String>, String> {
+    for links in answer.headers.get_all(LINK) {
+        let links = links.to_str().map_err(|_| "a Link that is no text".to_owned())?;
+        let unreadable = || format!("a Link that cannot be read: {links}");
+        if !links.contains('<') {
+            return Err(unreadable());
+        }
+        for link in links.split('<').skip(1) {
+            let (target, parameters) = link.split_once('>').ok_or_else(unreadable)?;
+            if is_next(parameters) {
+                return answer.url.join(target).map(|next| Some(next.to_string())).map_err(|_| unreadable());
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the parameters of a link say that it leads to the next page.
+fn is_next(parameters: &str) -> bool {
+    parameters.split([';', ',']).any(|parameter| {
         matches!(parameter.trim().split_once('='), Some((name, value))
             if name.trim().eq_ignore_ascii_case("rel") && value.trim().trim_matches('"').eq_ignore_ascii_case("next"))
-    });
-    let next = answer.url.join(target).ok()?;
-    is_next.then(|| next.to_string())
+    })
 }

@@ -5,11 +5,16 @@ use std::time::Duration;
 
 use super::repository::way_to_delete;
 
+/// What a registry that was given no login is said to do.
+pub const ASKS_FOR_LOGIN: &str = "it asks for a login";
+/// What is said of one that was given a wrong login.
+pub const TAKES_NO_LOGIN: &str = "it does not accept the login";
+
 /// Why a registry did not do what it was asked for. Holds no credentials.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// It asks for a login, or does not accept ours.
-    #[error("log in at {registry}: {}{}", if *.given { "it does not accept the login" } else { "it asks for a login" }, said(.message))]
+    #[error("log in at {registry}: {}{}", if *.given { TAKES_NO_LOGIN } else { ASKS_FOR_LOGIN }, said(.message))]
     Unauthorized {
         /// The registry's host.
         registry: String,

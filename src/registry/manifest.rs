@@ -26,9 +26,10 @@ impl MediaType {
     const ALL: [Self; 5] =
         [Self::OciManifest, Self::OciIndex, Self::DockerManifest, Self::DockerList, Self::DockerSchema1];
 
-    /// What to write into `Accept`: a registry converts or refuses what is not in it.
+    /// What to write into `Accept`: a registry converts or refuses what is not in it. Any other kind will do as well, as
+    /// containerd's own resolver asks: an index of a kind that we do not know is one whose parts must be protected.
     pub(super) fn accept() -> String {
-        Self::ALL.map(|media_type| media_type.to_string()).join(", ")
+        Self::ALL.map(|media_type| media_type.to_string()).join(", ") + ", */*"
     }
 
     /// The kind of a `Content-Type`, whatever parameters follow it.

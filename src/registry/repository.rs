@@ -51,7 +51,7 @@ pub(super) fn api_host(host: &str) -> &str {
 
 /// Whether it is this machine, where Docker does without encryption too (`127.0.0.0/8`, `::1`, `localhost`; moby
 /// `daemon/pkg/registry/config.go`).
-pub(super) fn is_loopback(host: &str) -> bool {
+pub fn is_loopback(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),

@@ -7,8 +7,10 @@ use crate::image::pattern::{Pattern, PatternError};
 use crate::image::{ImageReference, ReferenceError};
 
 use super::Repository;
+use super::cache_tag::{Author, cache_of_layers, cache_tag};
 
-/// What `cache-to` calls its tags.
+/// How `cache-to` ends its tags, and what it calls them.
+const SUFFIX: &str = "-cache";
 const CACHE_TAGS: &str = "*-cache";
 
 /// Tags of one repository: `ghcr.io/org/app:pr-*-cache`. Without a tag `*-cache` is meant.
@@ -83,9 +85,21 @@ impl RegistrySelectorError {
 }
 
 impl RegistrySelector {
-    /// The tag of the registry cache of an image, if its name has a tag.
-    pub fn cache_of(image: &ImageReference) -> Option<Self> {
-        format!("{}:{}-cache", Repository::of(image), image.tag()?).parse().ok()
+    /// Every tag that builds with `cache-to: reference` may have written: `<tag>-cache`, and those of services and of pull
+    /// requests, `<tag>-…-cache`. Where one tag begins as another does (`1`, `1-2`) nothing tells a service `2` from the other
+    /// tag: then both are meant. None if the reference has no tag.
+    pub fn caches_of(reference: &ImageReference) -> Vec<Self> {
+        let Some(tag) = reference.tag() else { return Vec::new() };
+        let repository = Repository::of(reference);
+        let named = |tags: String| format!("{repository}:{tags}").parse().ok();
+        let short = tag.strip_suffix(SUFFIX).unwrap_or(tag);
+        let mut tags = vec![format!("{short}{SUFFIX}"), format!("{short}-*{SUFFIX}")];
+        // A tag that looks like a pull request's has an underscore there.
+        let own = cache_tag(tag, None, Author::Trusted);
+        if !tags.contains(&own) {
+            tags.push(own);
+        }
+        tags.into_iter().filter_map(named).collect()
     }
 
     /// The repository.
@@ -93,9 +107,9 @@ impl RegistrySelector {
         &self.repository
     }
 
-    /// Whether it names this tag of its repository.
+    /// Whether it names this tag of its repository, or the cache that the tag is there for.
     pub fn names(&self, tag: &str) -> bool {
-        self.tags.matches(tag)
+        self.tags.matches(tag) || cache_of_layers(tag).is_some_and(|cache| self.tags.matches(&cache))
     }
 }
 
@@ -152,12 +166,32 @@ mod tests {
     }
 
     #[test]
-    fn the_cache_of_an_image_is_one_tag() {
-        let selector = RegistrySelector::cache_of(&"ghcr.io/org/app".parse().unwrap()).unwrap();
-        assert_eq!(selector.to_string(), "ghcr.io/org/app:latest-cache");
-        assert!(selector.names("latest-cache") && !selector.names("x-cache"));
-        let long = format!("app:{}", "x".repeat(125));
-        assert_eq!(RegistrySelector::cache_of(&long.parse().unwrap()).map(|it| it.names("x")), Some(false));
+    fn caches_of_a_reference_begin_with_its_tag() {
+        let texts = |reference: &str| {
+            let selectors = RegistrySelector::caches_of(&reference.parse().unwrap());
+            selectors.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(texts("ghcr.io/org/app"), ["ghcr.io/org/app:latest-cache", "ghcr.io/org/app:latest-*-cache"]);
+        assert_eq!(texts("ghcr.io/org/app:v1-cache"), ["ghcr.io/org/app:v1-cache", "ghcr.io/org/app:v1-*-cache"]);
+        assert_eq!(
+            texts("app:main-pr-7"),
+            [
+                "docker.io/library/app:main-pr-7-cache",
+                "docker.io/library/app:main-pr-7-*-cache",
+                "docker.io/library/app:main-pr-7_-cache"
+            ]
+        );
+        assert_eq!(texts(&format!("app@sha256:{}", "a".repeat(64))), [""; 0]);
+        let names = |tag: &str| {
+            let selectors = RegistrySelector::caches_of(&"ghcr.io/org/app:1".parse().unwrap());
+            selectors.iter().any(|selector| selector.names(tag))
+        };
+        for tag in ["1-cache", "1-web-cache", "1-pr-7-cache", "1-pr-7-web-cache", "1-layers-cache"] {
+            assert!(names(tag), "{tag}");
+        }
+        for tag in ["1", "11-cache", "2-cache", "1-cache-old", "1cache", "x-1-cache"] {
+            assert!(!names(tag), "{tag}");
+        }
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use hyper::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use bytes::Bytes;
+use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
@@ -12,11 +13,11 @@ use url::Url;
 
 use super::auth::{Asker, Scope};
 use super::repository::{api_host, is_loopback};
-use super::transport::{Answer, Transport, TransportError};
+use super::transport::{Answer, Reading, Transport, TransportError};
 use super::{Login, RegistryError};
 
 /// Pauses before a request is tried again. Everything that is asked for may be asked for twice: a second deletion finds
-/// nothing, which is what was wanted.
+/// nothing, which is what was wanted, and what is written twice is the same.
 const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
 /// A registry that wants longer is left alone.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -41,7 +42,10 @@ pub(super) struct Question<'a> {
     /// Relative to the registry's `/v2/`, or as the registry gave it.
     pub(super) target: &'a str,
     pub(super) scope: Scope,
-    pub(super) accept: Option<HeaderValue>,
+    /// Beside the login.
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    pub(super) reading: Reading,
 }
 
 impl Session {
@@ -85,7 +89,7 @@ impl Session {
         if !is_loopback(&self.host) {
             return Ok(encrypted);
         }
-        match self.transport.send(&Method::GET, &encrypted, &HeaderMap::new(), "").await {
+        match self.transport.send(&Method::GET, &encrypted, &HeaderMap::new(), "", Reading::Whole).await {
             Ok(_) => Ok(encrypted),
             Err(error @ (TransportError::Certificate(_) | TransportError::TimedOut(_))) => {
                 Err(failed(&self.host, error))
@@ -118,25 +122,28 @@ impl Session {
         known.get(scope).or_else(password).cloned()
     }
 
-    /// One answer that is no redirect. What reads may be sent elsewhere, without our login; what deletes may not.
+    /// One answer that is no redirect. What reads may be sent elsewhere, without our login; what writes or deletes may not.
     async fn followed(
         &self,
         question: &Question<'_>,
         url: &Url,
         authorization: Option<HeaderValue>,
     ) -> Result<Answer, RegistryError> {
-        let mut headers = HeaderMap::new();
-        headers.extend(question.accept.clone().map(|accept| (ACCEPT, accept)));
+        let mut headers = question.headers.clone();
         headers.extend(authorization.map(|authorization| (AUTHORIZATION, authorization)));
         let mut url = url.clone();
         for _ in 0..=REDIRECTS {
-            let answer = self.transport.send(&question.method, &url, &headers, "").await;
-            let answer = answer.map_err(|error| failed(url.authority(), error))?;
+            let sent =
+                self.transport.send(&question.method, &url, &headers, question.body.clone(), question.reading).await;
+            let answer = sent.map_err(|error| failed(url.authority(), error))?;
             if !answer.status.is_redirection() {
                 return Ok(answer);
             }
             if question.method == Method::DELETE {
                 return Err(self.malformed("a redirect of a deletion"));
+            }
+            if question.method != Method::GET && question.method != Method::HEAD {
+                return Err(self.malformed("a redirect of what is written"));
             }
             let location = answer.header(LOCATION.as_str()).and_then(|location| url.join(location).ok());
             let next = location.ok_or_else(|| self.malformed("a redirect to nowhere"))?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -30,12 +31,23 @@ pub(super) struct Transport {
     timeout: Duration,
 }
 
-/// An answer with its whole body.
+/// How much of an answer is read before it is handed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// All of it.
+    Whole,
+    /// What says yes is left to be read piece by piece.
+    Pieces,
+}
+
+/// An answer with its whole body, or with a body still to be read.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    /// What [`Reading::Pieces`] left.
+    pub(super) rest: Option<Pieces>,
     /// What was asked for: relative references in the answer are relative to it.
     pub(super) url: Url,
 }
@@ -44,6 +56,32 @@ impl Answer {
     /// A header's value, if it has it and it is text.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// The body of an answer, piece by piece: each within the time of one exchange.
+#[derive(Debug)]
+pub(super) struct Pieces {
+    body: Incoming,
+    timeout: Duration,
+}
+
+impl Pieces {
+    /// The next piece; nothing at the end.
+    pub(super) async fn next(&mut self) -> Option<Result<Bytes, TransportError>> {
+        loop {
+            let frame = match tokio::time::timeout(self.timeout, self.body.frame()).await {
+                Ok(frame) => frame?,
+                Err(_elapsed) => return Some(Err(TransportError::TimedOut(self.timeout))),
+            };
+            match frame.map(hyper::body::Frame::into_data) {
+                Ok(Ok(data)) if data.is_empty() => {}
+                Ok(Ok(data)) => return Some(Ok(data)),
+                // Trailers.
+                Ok(Err(_)) => {}
+                Err(error) => return Some(Err(TransportError::Unreachable(error.into()))),
+            }
+        }
     }
 }
 
@@ -97,28 +135,39 @@ impl Transport {
         method: &Method,
         url: &Url,
         headers: &HeaderMap,
-        body: &str,
+        body: impl Into<Bytes>,
+        reading: Reading,
     ) -> Result<Answer, TransportError> {
         let uri: Uri = url.as_str().parse().map_err(|error| TransportError::Request(Box::new(error)))?;
         let mut request = Request::builder()
             .method(method)
             .uri(uri)
-            .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
+            .body(Full::new(body.into()))
             .map_err(|error| TransportError::Request(error.into()))?;
         *request.headers_mut() = headers.clone();
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        tokio::time::timeout(self.timeout, self.exchange(request, url))
+        tokio::time::timeout(self.timeout, self.exchange(request, url, reading))
             .await
             .unwrap_or(Err(TransportError::TimedOut(self.timeout)))
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>, url: &Url) -> Result<Answer, TransportError> {
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        url: &Url,
+        reading: Reading,
+    ) -> Result<Answer, TransportError> {
         let answer = self.client.request(request).await.map_err(|error| classify(error.into()))?;
         let (parts, body) = answer.into_parts();
+        let answer =
+            Answer { status: parts.status, headers: parts.headers, body: Bytes::new(), rest: None, url: url.clone() };
+        if reading == Reading::Pieces && answer.status.is_success() {
+            return Ok(Answer { rest: Some(Pieces { body, timeout: self.timeout }), ..answer });
+        }
         let body = Limited::new(body, LARGEST_BODY).collect().await.map_err(|error| {
             if error.is::<LengthLimitError>() { TransportError::TooLarge } else { TransportError::Unreachable(error) }
         })?;
-        Ok(Answer { status: parts.status, headers: parts.headers, body: body.to_bytes(), url: url.clone() })
+        Ok(Answer { body: body.to_bytes(), ..answer })
     }
 }
 

@@ -9,38 +9,50 @@ use crate::report::{headline, hidden, plain, summary};
 
 /// Characters of the longest title ("Create a check run").
 const MAX_TITLE: usize = 255;
-/// Characters of the longest name that is shown of a workflow or a project.
-const NAME: usize = 80;
+/// Characters of the longest name that is shown of a workflow, a project or a variant.
+const NAME: usize = 64;
 
-/// What a report on GitHub is about: one workflow's build of one project.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a report on GitHub is about: one workflow's build of one project, or of a variant of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Subject {
     /// The workflow's name; empty if it is not known.
     pub workflow: String,
     /// The Compose project, or the repository of the image's first name.
     pub project: String,
+    /// What inputs say that makes it another build than the project's own: the services, the target, the platforms, the
+    /// cache key. Legs of a matrix differ in these, and none of them is set in most workflows.
+    pub variant: Option<String>,
 }
 
 impl Subject {
-    /// The name of the check run: what later builds find it by, and what tells it from another workflow's, because GitHub
-    /// shows one of each name.
+    /// The name of the check run: what later builds find it by, and what tells it from another one's, because GitHub shows
+    /// one of each name.
     pub fn check_name(&self) -> String {
-        let short = |text: &str| plain::shorten(&plain::one_line(text), NAME);
-        let workflow = short(&self.workflow);
-        let of = if workflow.is_empty() { String::new() } else { format!(" ({workflow})") };
-        format!("watchparty-cache / {}{of}", short(&self.project))
+        let details: Vec<String> =
+            [Some(&self.workflow), self.variant.as_ref()].into_iter().flatten().map(|text| distinct(text)).collect();
+        let details = details.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ");
+        let of = if details.is_empty() { String::new() } else { format!(" ({details})") };
+        format!("watchparty-cache / {}{of}", distinct(&self.project))
     }
 
     /// What finds the comment again.
     pub fn marker(&self) -> String {
-        hidden::marker(&self.workflow, &self.project)
+        let words = [Some(self.workflow.as_str()), Some(&self.project), self.variant.as_deref()];
+        hidden::marker(&words.into_iter().flatten().collect::<Vec<_>>())
     }
+}
+
+/// A name that is short enough, and that no other name becomes by being shortened.
+fn distinct(text: &str) -> String {
+    let line = plain::one_line(text);
+    let short = plain::shorten(&line, NAME);
+    if short == line { short } else { format!("{short} {}", hidden::digest(&[text], 3)) }
 }
 
 /// How the check ends: as the program does.
 pub fn conclusion(outcome: &BuildOutcome) -> Conclusion {
     let failed = outcome.images.iter().any(|image| matches!(image.result, ImageResult::Failed(_)));
-    if failed || outcome.stale || matches!(outcome.gate, Some(Gate::Missed { .. })) {
+    if failed || outcome.stale || outcome.pushes.failed() || matches!(outcome.gate, Some(Gate::Missed { .. })) {
         Conclusion::Failure
     } else if is_good(outcome) {
         Conclusion::Success
@@ -69,6 +81,7 @@ pub fn comment(outcome: &BuildOutcome, marker: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::time::Duration;
 
     use super::{MAX_TITLE, Subject, comment, conclusion, output};
@@ -80,7 +93,19 @@ mod tests {
     use crate::report::{fixtures, hidden};
 
     fn subject(workflow: &str, project: &str) -> Subject {
-        Subject { workflow: workflow.into(), project: project.into() }
+        Subject { workflow: workflow.into(), project: project.into(), variant: None }
+    }
+
+    #[test]
+    fn legs_of_a_matrix_have_checks_and_comments_of_their_own() {
+        let leg = |variant: &str| Subject { variant: Some(variant.into()), ..subject("CI", "app") };
+        assert_eq!(leg("target api, linux/arm64").check_name(), "watchparty-cache / app (CI, target api, linux/arm64)");
+        let long = |last: &str| leg(&format!("{}{last}", "service-".repeat(40)));
+        let legs = [subject("CI", "app"), leg("target api"), leg("target worker"), long("a"), long("b")];
+        for of in [Subject::check_name, Subject::marker] {
+            let names: BTreeSet<String> = legs.iter().map(of).collect();
+            assert_eq!(names.len(), legs.len(), "{names:?}");
+        }
     }
 
     #[test]
@@ -88,6 +113,10 @@ mod tests {
         assert_eq!(subject("CI", "app").check_name(), "watchparty-cache / app (CI)");
         assert_eq!(subject("", "ghcr.io/org/app").check_name(), "watchparty-cache / ghcr.io/org/app");
         assert!(subject(&"w\n".repeat(900), &"p".repeat(900)).check_name().chars().count() < 200);
+        assert_eq!(
+            Subject { workflow: String::new(), variant: Some("key x".into()), ..subject("CI", "app") }.check_name(),
+            "watchparty-cache / app (key x)"
+        );
     }
 
     #[test]
@@ -98,11 +127,29 @@ mod tests {
             (BuildOutcome { gate: Some(Gate::NoBaseline), ..fixtures::warm() }, Conclusion::Success),
             (BuildOutcome { gate: missed, ..fixtures::warm() }, Conclusion::Failure),
             (fixtures::failed(), Conclusion::Failure),
+            (fixtures::fresh_but_cached(), Conclusion::Success),
+            (fixtures::stale(), Conclusion::Failure),
+            (fixtures::pushed_in_part(), Conclusion::Failure),
             (fixtures::cancelled(), Conclusion::Neutral),
             (BuildOutcome { images: vec![], ..fixtures::warm() }, Conclusion::Neutral),
         ] {
             assert_eq!(conclusion(&outcome), expected);
         }
+    }
+
+    /// What GitHub is sent, as a person would see it; what nobody sees stands there too.
+    #[test]
+    fn have_the_facts_of_the_summary() {
+        let check = |outcome: &BuildOutcome| {
+            let output = output(outcome, &Record::of(outcome, "self-hosted Linux X64, 4 processors"));
+            let head = format!("{:?}: {}", conclusion(outcome), output.title);
+            format!("{head}\n\n{}\n{}", output.summary, output.text.unwrap_or_default())
+        };
+        insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!("check_slower", check(&fixtures::slower()));
+            insta::assert_snapshot!("check_failed", check(&fixtures::failed()));
+            insta::assert_snapshot!("comment", comment(&fixtures::unbased(), &subject("CI", "watchparty").marker()));
+        });
     }
 
     #[test]

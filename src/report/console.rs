@@ -47,6 +47,9 @@ pub fn build(outcome: &BuildOutcome) -> Vec<String> {
         format!("advice: {}: {sentence}", name(&advice.image))
     }));
     notes.extend(outcome.gate.as_ref().and_then(|gate| gate_line(gate, outcome)));
+    notes.extend(words::push::withheld(&outcome.pushes, name));
+    notes.extend(words::push::done(&outcome.pushes, name));
+    notes.extend(words::push::untried(&outcome.pushes, name));
     if !notes.is_empty() {
         lines.push(String::new());
         lines.extend(notes);
@@ -127,9 +130,10 @@ fn slowest(image: &ImageOutcome, whole: Duration) -> Vec<String> {
     let worth = |step: &&StepOutcome| !step.cached && step.duration() >= (whole / NOTICEABLE).max(SHORT);
     let mut steps: Vec<&StepOutcome> = image.steps.iter().filter(worth).collect();
     steps.sort_by_cached_key(|step| std::cmp::Reverse(step.duration()));
+    let mut telling = words::reason::Telling::default();
     let line = |step: &&StepOutcome| {
         let (time, what) = (units::duration(step.duration()), name(&words::step::short(&step.name)));
-        let reason = step.reason.as_ref().map(|reason| format!(" ({})", words::reason::in_image(reason, image, name)));
+        let reason = telling.reason(step, image, name).map(|reason| format!(" ({reason})"));
         format!("{}: {time} {what}{}", name(&image.name), reason.unwrap_or_default())
     };
     steps.iter().take(SLOWEST).map(line).collect()
@@ -157,11 +161,14 @@ fn freshness(image: &ImageOutcome, mark: &ClearMark) -> String {
     let when = headline::when(mark);
     let by = mark.run_url.as_deref().map(|url| format!(" by {}", line(url))).unwrap_or_default();
     let tally = Tally::of_image(image);
-    if tally.cached > 0 {
-        let cached = headline::cached(tally);
-        return format!("warning: {image_name} is not a fresh build, although it was cleared {when}{by}: {cached}");
+    let cached = headline::cached(tally);
+    match tally.cached {
+        0 => format!("note: {image_name} is a fresh build: cleared {when}{by}"),
+        _ if image.is_stale() => {
+            format!("warning: {image_name} is not a fresh build, although it was cleared {when}{by}: {cached}")
+        }
+        _ => format!("note: {image_name} is a fresh build: cleared {when}{by}; {cached}, which built them after that"),
     }
-    format!("note: {image_name} is a fresh build: cleared {when}{by}")
 }
 
 fn label(item: &ItemOutcome) -> String {
@@ -250,7 +257,7 @@ mod tests {
         backend: 0.30 s [7/7] RUN echo $GIT_COMMIT_HASH > /app/version (the build argument GIT_COMMIT_HASH has another value)
         frontend: 8.1 s [build 7/7] RUN npm run build (builds on COPY . ., which ran: src/App.tsx changed)
 
-        Built 2 images in 12.4 s, 35 % faster than the median of 5 builds of main, 8 of 13 steps cached (from several caches)
+        Built 2 images in 12.4 s, 35 % faster than the median of 5 warm builds of main, 8 of 13 steps cached (from several caches)
         ");
     }
 
@@ -274,10 +281,26 @@ mod tests {
           | Found 1 error.
 
         frontend: 12.9 s [build 3/5] RUN npm ci --no-audit --no-fund (package-lock.json changed)
-        frontend: 3.3 s [build 4/5] RUN npm run build (builds on RUN npm ci --no-audit --no-fund, which ran: package-lock.json changed)
+        frontend: 3.3 s [build 4/5] RUN npm run build (builds on RUN npm ci --no-audit --no-fund, which ran)
 
         Failed after 18.9 s: frontend at [build 4/5] RUN npm run build (exit code 2)
         "#);
+    }
+
+    #[test]
+    fn of_a_build_that_is_pushed_in_part() {
+        let lines = build(&fixtures::pushed_in_part());
+        let end = lines.iter().skip_while(|line| !line.starts_with("Pushed ")).map(String::as_str).collect::<Vec<_>>();
+        assert_eq!(
+            end,
+            [
+                "Pushed ghcr.io/example/backend:1.4 and ghcr.io/example/backend:latest in 2.1 s.",
+                "Not pushed either: ghcr.io/example/frontend:latest.",
+                "",
+                "Built 2 images in 12.4 s, 35 % faster than the median of 5 warm builds of main, 8 of 13 steps cached (from several \
+                 caches), 2 of 4 tags not pushed",
+            ]
+        );
     }
 
     #[test]
@@ -290,7 +313,11 @@ mod tests {
         note: backend is a fresh build: cleared at 2026-03-14 11:18 UTC by https://github.com/example/watchparty/actions/runs/4711
         note: frontend is a fresh build: cleared at 2026-03-14 11:18 UTC by https://github.com/example/watchparty/actions/runs/4711
         ");
-        insta::assert_snapshot!(notes(&fixtures::fresh_but_cached()), @"warning: backend is not a fresh build, although it was cleared at 2026-03-14 11:18 UTC by https://github.com/example/watchparty/actions/runs/4711: 5 of 6 steps cached (from the previous image)");
+        insta::assert_snapshot!(notes(&fixtures::fresh_but_cached()), @"warning: backend is not a fresh build, although it was cleared at 2026-03-14 11:18 UTC by https://github.com/example/watchparty/actions/runs/4711: 5 of 6 steps cached (from the builder)");
+        insta::assert_snapshot!(notes(&fixtures::fresh_again()), @r"
+        note: backend is a fresh build: cleared at 2026-03-14 11:18 UTC by https://github.com/example/watchparty/actions/runs/4711; 5 of 6 steps cached (from the builder), which built them after that
+        note: frontend is a fresh build: cleared at 2026-03-14 11:18 UTC by https://github.com/example/watchparty/actions/runs/4711; 3 of 7 steps cached (from the builder), which built them after that
+        ");
         insta::assert_snapshot!(notes(&fixtures::cold()), @r"
         note: backend: the cache source ghcr.io/example/watchparty-backend:latest could not be used: failed to configure registry cache importer: not found
         note: frontend: the cache source ghcr.io/example/watchparty-frontend:latest could not be used: failed to configure registry cache importer: not found
@@ -304,10 +331,11 @@ mod tests {
         watchparty-backend:latest                                                        201.4  removed
         watchparty-frontend:latest                                                        52.8  removed
         watchparty-cache/stage:5f1d (build of watchparty-frontend, refs/heads/main)      389.0  failed: conflict: unable to delete 5d1f (must be forced) - image is referenced in multiple repositories
-        watchparty-db:latest                                                             448.0  kept: used by container watchparty-db-1
+        watchparty-db:latest                                                             448.0  kept: keep: watchparty-db
         builder cache (46 records)                                                       158.0  removed
-        builder cache (2 records)                                                        502.0  failed: in use by another build
-        warning: the builder answered the prune after 60 s
+        builder cache (2 records)                                                        502.0  failed: the builder did not remove them
+        warning: not cleared: stage image watchparty-cache/stage:5f1d is still there
+        warning: not cleared: 2 records still there
 
         Cleared in part: 1 stage image and 2 builder records could not be removed
         ");

@@ -1,18 +1,22 @@
-//! Outcomes in the shapes that reports are tested and looked at with.
+//! Outcomes in the shapes that reports are tested and looked at with: those of builds, and in `clears` those of clears.
+
+mod clears;
+
+pub(crate) use clears::*;
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeZone, Utc};
 
-use crate::cache::ledger::{BuildKind, BuildRecord};
-use crate::inputs::ClearScope;
-use crate::outcome::advice::{Advice, AdviceKind};
-use crate::outcome::baseline::{Baseline, BaselineSource, Gate};
+use crate::cache::ledger::BuildRecord;
+use crate::outcome::advice::{Advice, AdviceKind, KeptCache};
+use crate::outcome::baseline::{Baseline, BaselineSource, Gate, Kind};
 use crate::outcome::build::{
     BuildOutcome, CacheSource, ClearMark, EngineFacts, Failure, ImageOutcome, ImageResult, Interval, OperationKind,
     OperationOutcome, SourceLocation, StepOutcome, StepStatus, UnusedSource,
 };
-use crate::outcome::clear::{ClearOutcome, Fate, ItemOutcome, Place};
+use crate::outcome::critical::{Relations, of_run};
+use crate::outcome::push::{ImagePush, NotPushed, PushProblem, Pushes, TagPush, Withheld};
 use crate::outcome::reason::{ChangedFiles, MissReason};
 
 const NPM_CI: &str = "RUN --mount=type=cache,target=/root/.npm npm ci --no-audit --no-fund";
@@ -39,15 +43,18 @@ fn id(name: &str) -> String {
 fn build(seconds: f64, images: Vec<ImageOutcome>) -> BuildOutcome {
     BuildOutcome {
         started_at: noon(),
+        commit: Some("c0ffee5eed5c0ffee5eed5c0ffee5eed5c0ffee5".into()),
         duration: at(seconds),
         images,
         warnings: vec![],
         engine: engine(),
         cancelled: false,
         baseline: None,
+        without_builds: None,
         gate: None,
         stale: false,
         advice: vec![],
+        pushes: Pushes::NotAsked,
     }
 }
 
@@ -63,6 +70,7 @@ fn image(name: &str, seconds: f64, steps: Vec<StepOutcome>) -> ImageOutcome {
         unused_sources: vec![],
         without_cache: None,
         fresh_after: None,
+        made_since_clear: false,
         context_bytes: 41_300,
         size: None,
         size_before: None,
@@ -118,7 +126,8 @@ fn backend(cached: usize, source: CacheSource) -> ImageOutcome {
     let changed = match cached {
         4 => MissReason::FilesChanged(changed_files(&["app/rooms.py", "app/main.py"], 0, 0)),
         5 => MissReason::ArgumentChanged { name: "GIT_COMMIT_HASH".into() },
-        _ => MissReason::FirstBuild,
+        0 => MissReason::FirstBuild,
+        _ => MissReason::InstructionChanged,
     };
     let mut image = steps_image("backend", &steps, cached, source, &changed);
     (image.size, image.size_before) = (Some(201_400_000), (cached > 0).then_some(201_400_000));
@@ -221,7 +230,7 @@ fn critical(image: &mut ImageOutcome) {
     image.other.iter_mut().for_each(|operation| operation.critical = operation.kind != OperationKind::Base);
 }
 
-fn baseline(median: f64, builds: u32, kind: BuildKind) -> Option<Baseline> {
+fn baseline(median: f64, builds: u32, kind: Kind) -> Option<Baseline> {
     Some(Baseline { median: at(median), builds, kind, source: BaselineSource::Branch("main".into()) })
 }
 
@@ -229,7 +238,7 @@ fn baseline(median: f64, builds: u32, kind: BuildKind) -> Option<Baseline> {
 pub(crate) fn warm() -> BuildOutcome {
     let mut outcome = build(12.4, vec![backend(5, CacheSource::Image), frontend(3, CacheSource::Builder)]);
     critical(&mut outcome.images[1]);
-    outcome.baseline = baseline(19.1, 5, BuildKind::Warm);
+    outcome.baseline = baseline(19.1, 5, Kind::Warm);
     outcome.gate = Some(Gate::Met);
     outcome
 }
@@ -255,7 +264,7 @@ pub(crate) fn commit_too_high() -> BuildOutcome {
     let location = Some(SourceLocation { file: "backend/Dockerfile".into(), line: 6, end_line: 6 });
     outcome.advice = vec![Advice { image: "backend".into(), location, saves: at(31.8), kind: saved }];
     outcome.duration = at(36.0);
-    outcome.baseline = baseline(35.6, 5, BuildKind::Warm);
+    outcome.baseline = baseline(35.6, 5, Kind::Warm);
     outcome
 }
 
@@ -263,7 +272,7 @@ pub(crate) fn commit_too_high() -> BuildOutcome {
 pub(crate) fn slower() -> BuildOutcome {
     let mut outcome = build(76.0, vec![backend(5, CacheSource::Image), frontend(1, CacheSource::Builder)]);
     critical(&mut outcome.images[1]);
-    outcome.baseline = baseline(19.1, 5, BuildKind::Warm);
+    outcome.baseline = baseline(19.1, 5, Kind::Warm);
     outcome.gate = Some(Gate::Missed { percent: 298, by: at(56.9) });
     outcome
 }
@@ -294,8 +303,19 @@ pub(crate) fn cold() -> BuildOutcome {
         image.history.clear();
     }
     critical(&mut outcome.images[1]);
-    outcome.baseline = baseline(74.0, 3, BuildKind::Cold);
+    outcome.baseline = baseline(74.0, 3, Kind::Cold);
     outcome
+}
+
+/// The very first build of a pull request's base branch that GitHub could tell of.
+pub(crate) fn first() -> BuildOutcome {
+    BuildOutcome { baseline: None, without_builds: Some("main".into()), ..cold() }
+}
+
+/// The base branch has no builds of this kind, and the engine has.
+pub(crate) fn unbased() -> BuildOutcome {
+    let baseline = Baseline { median: at(19.1), builds: 4, kind: Kind::Warm, source: BaselineSource::Ledger };
+    BuildOutcome { baseline: Some(baseline), without_builds: Some("main".into()), ..warm() }
 }
 
 /// One image of five steps, all cached.
@@ -307,9 +327,37 @@ pub(crate) fn one_image() -> BuildOutcome {
     app.duration = at(0.84);
     app.history = history(&[(0.91, true), (0.88, true), (31.0, false), (0.86, true)], 5);
     app.other = vec![operation(OperationKind::Internal, "[internal] load build context", 0.1, 0.2)];
-    let source = BaselineSource::Ledger;
-    let baseline = Baseline { median: at(0.85), builds: 3, kind: BuildKind::Warm, source };
-    BuildOutcome { baseline: Some(baseline), ..build(0.84, vec![app]) }
+    BuildOutcome { baseline: baseline(0.85, 3, Kind::Cached), ..build(0.84, vec![app]) }
+}
+
+/// Both images are built; one is in its registry, the other is not.
+pub(crate) fn pushed_in_part() -> BuildOutcome {
+    let mut outcome = warm();
+    let digest = id("pushed");
+    if let Some(ImageResult::Built { digest: pushed, .. }) = outcome.images.first_mut().map(|image| &mut image.result) {
+        *pushed = Some(digest.clone());
+    }
+    let refused = PushProblem {
+        message: "denied: <b>permission_denied</b>: The token provided does not match\nexpected scopes.".into(),
+        help: Some("check the login for ghcr.io in `registry-auth`".into()),
+    };
+    let untried = NotPushed::NotTried { because: "ghcr.io/example/frontend:1.4".into() };
+    let tag = |tag: &str, result| TagPush { tag: format!("ghcr.io/example/{tag}"), result };
+    let push = |image: &str, start, seconds, tags| ImagePush {
+        image: image.into(),
+        interval: Interval { start: at(start), end: at(start + seconds) },
+        tags,
+    };
+    outcome.pushes = Pushes::Tried(vec![
+        push("backend", 12.4, 2.1, vec![tag("backend:1.4", Ok(digest.clone())), tag("backend:latest", Ok(digest))]),
+        push(
+            "frontend",
+            14.5,
+            0.4,
+            vec![tag("frontend:1.4", Err(NotPushed::Failed(refused))), tag("frontend:latest", Err(untried))],
+        ),
+    ]);
+    outcome
 }
 
 /// The second of three images fails, the third one needed it.
@@ -364,7 +412,11 @@ pub(crate) fn cancelled() -> BuildOutcome {
     frontend.duration = at(9.1);
     (frontend.size, frontend.size_before) = (None, None);
     frontend.other.clear();
-    frontend.steps[2] = StepOutcome { status: StepStatus::Cancelled, ..ran("build", 4, 8, NPM_CI, 1.2, 7.9) };
+    frontend.steps[2] = StepOutcome {
+        status: StepStatus::Cancelled,
+        reason: Some(MissReason::FilesChanged(changed_files(&["package-lock.json"], 0, 0))),
+        ..ran("build", 4, 8, NPM_CI, 1.2, 7.9)
+    };
     for step in &mut frontend.steps[3..] {
         *step = StepOutcome { status: StepStatus::NotRun, intervals: vec![], ..step.clone() };
     }
@@ -395,8 +447,35 @@ pub(crate) fn fresh() -> BuildOutcome {
 /// The first build after a clear that took steps from a cache after all.
 pub(crate) fn fresh_but_cached() -> BuildOutcome {
     let mut outcome = warm();
-    outcome.images[0].fresh_after = Some(mark());
+    after_clear(&mut outcome.images[0]);
     outcome
+}
+
+/// The ledger is gone, and what is cached can only come from the builder.
+fn after_clear(image: &mut ImageOutcome) {
+    image.fresh_after = Some(mark());
+    (image.size_before, image.history) = (None, vec![]);
+    for step in &mut image.steps {
+        match step.cached {
+            true => step.source = CacheSource::Builder,
+            false => step.reason = Some(MissReason::Cleared),
+        }
+    }
+}
+
+/// The same, where `fail-if-stale` and `push` are set.
+pub(crate) fn stale() -> BuildOutcome {
+    BuildOutcome { stale: true, pushes: Pushes::Withheld(Withheld::Stale), ..fresh_but_cached() }
+}
+
+/// The first build after a clear that succeeds: one before it failed, and left the builder what it had built until then.
+pub(crate) fn fresh_again() -> BuildOutcome {
+    let mut outcome = warm();
+    for image in &mut outcome.images {
+        after_clear(image);
+        image.made_since_clear = true;
+    }
+    BuildOutcome { baseline: None, gate: None, ..outcome }
 }
 
 /// A Compose file of twelve services.
@@ -410,12 +489,18 @@ pub(crate) fn twelve_services() -> BuildOutcome {
             backend(index % 7, CacheSource::Image)
         };
         service.name = (*name).into();
+        if service.steps.iter().all(|step| !step.cached) {
+            service.history.clear();
+        }
         if index % 3 == 0 {
             service.result = ImageResult::Built { image_id: id(name), digest: Some(id(&format!("{name} manifest"))) };
         }
         service
     });
-    build(96.4, images.collect())
+    let mut images: Vec<ImageOutcome> = images.collect();
+    images.iter_mut().for_each(critical);
+    of_run(&mut images.iter_mut().collect::<Vec<_>>(), &Relations::default());
+    build(81.4, images)
 }
 
 /// One image of two hundred steps.
@@ -436,7 +521,7 @@ pub(crate) fn two_hundred_steps() -> BuildOutcome {
         StepOutcome { reason: Some(reason), critical: true, ..step }
     });
     let monolith = image("monolith", 412.7, steps.collect());
-    BuildOutcome { baseline: baseline(398.0, 5, BuildKind::Warm), ..build(412.7, vec![monolith]) }
+    BuildOutcome { baseline: baseline(398.0, 5, Kind::Warm), ..build(412.7, vec![monolith]) }
 }
 
 /// As much as could ever come: three images of five thousand steps with names of kilobytes, endless logs and warnings.
@@ -485,131 +570,10 @@ pub(crate) fn hostile() -> BuildOutcome {
     let kind = AdviceKind::CopyAboveInstall { copy: evil.into(), install: evil.into(), needs: vec![evil.into()] };
     outcome.advice = vec![Advice { image: evil.into(), location: None, saves: at(1.0), kind }];
     outcome.gate = Some(Gate::Missed { percent: 55, by: at(6.7) });
-    outcome.baseline = baseline(12.2, 5, BuildKind::Warm);
+    outcome.baseline = baseline(12.2, 5, Kind::Warm);
     let source = BaselineSource::Branch(evil.into());
     outcome.baseline = outcome.baseline.map(|baseline| Baseline { source, ..baseline });
     outcome
-}
-
-fn clear(items: Vec<ItemOutcome>, freed_bytes: u64) -> ClearOutcome {
-    ClearOutcome {
-        scope: ClearScope { images: true, builder: true, ..ClearScope::default() },
-        dry_run: false,
-        items,
-        freed_bytes,
-        verified: Some(true),
-        duration: at(4.8),
-        engine: engine(),
-        warnings: vec![],
-        cancelled: false,
-    }
-}
-
-fn found(name: &str, bytes: u64, fate: Fate) -> ItemOutcome {
-    ItemOutcome { place: Place::Images, name: name.into(), of: None, id: Some(id(name)), bytes, count: 1, fate }
-}
-
-fn records(count: u64, bytes: u64, fate: Fate) -> ItemOutcome {
-    ItemOutcome { place: Place::Builder, name: "builder cache".into(), of: None, id: None, bytes, count, fate }
-}
-
-/// Everything went, but for an image that a container runs.
-pub(crate) fn cleared() -> ClearOutcome {
-    let kept = Fate::Kept { why: "used by container watchparty-db-1".into() };
-    clear(
-        vec![
-            found("watchparty-backend:latest", 201_400_000, Fate::Removed),
-            found("watchparty-frontend:latest", 52_800_000, Fate::Removed),
-            ItemOutcome {
-                place: Place::Stages,
-                of: Some("build of watchparty-frontend, refs/heads/main".into()),
-                ..found("watchparty-cache/stage:5f1d", 389_000_000, Fate::Removed)
-            },
-            found("watchparty-db:latest", 448_000_000, kept),
-            records(48, 660_000_000, Fate::Removed),
-        ],
-        1_234_000_000,
-    )
-}
-
-/// The same, asked with `dry-run`.
-pub(crate) fn dry_run() -> ClearOutcome {
-    let mut outcome = ClearOutcome { dry_run: true, verified: None, freed_bytes: 0, ..cleared() };
-    for item in outcome.items.iter_mut().filter(|item| item.fate == Fate::Removed) {
-        item.fate = Fate::WouldRemove;
-    }
-    outcome
-}
-
-/// An image and two records stayed against the plan.
-pub(crate) fn cleared_in_part() -> ClearOutcome {
-    let conflict = Fate::Failed {
-        why: "conflict: unable to delete 5d1f (must be forced) - image is referenced in multiple repositories".into(),
-    };
-    let mut outcome = cleared();
-    outcome.items[2].fate = conflict;
-    outcome.items[4] = records(46, 158_000_000, Fate::Removed);
-    outcome.items.push(records(2, 502_000_000, Fate::Failed { why: "in use by another build".into() }));
-    ClearOutcome {
-        verified: Some(false),
-        freed_bytes: 412_000_000,
-        warnings: vec!["the builder answered the prune after 60 s".into()],
-        ..outcome
-    }
-}
-
-/// Every place was in scope: tags, packages and caches as well; one tag could not go, one builder was at work.
-pub(crate) fn cleared_everywhere() -> ClearOutcome {
-    let elsewhere =
-        |place, name: &str, bytes, fate| ItemOutcome { place, id: None, of: None, ..found(name, bytes, fate) };
-    let builder = |name: &str, count, bytes, fate| ItemOutcome {
-        place: Place::Builders,
-        id: None,
-        name: name.into(),
-        ..records(count, bytes, fate)
-    };
-    let mut outcome = cleared();
-    outcome.items.push(builder("multi", 25, 310_000_000, Fate::Removed));
-    outcome.items.push(builder("release", 0, 0, Fate::Kept { why: "it is building now".into() }));
-    outcome.items.extend(
-        (0..3)
-            .map(|n| elsewhere(Place::Volumes, &format!("buildx_buildkit_old{n}0_state"), 120_000_000, Fate::Removed)),
-    );
-    let refused = Fate::Failed { why: "the registry does not delete (405)".into() };
-    for (tag, fate) in [("1", Fate::Removed), ("2", Fate::Removed), ("3", refused)] {
-        let name = format!("registry.example.com/team/watchparty:{tag}-cache");
-        outcome.items.push(ItemOutcome { id: Some(id(&name)), ..elsewhere(Place::Registry, &name, 0, fate) });
-    }
-    outcome.items.extend((0..14).map(|n| {
-        let name = "example/watchparty-backend".to_owned();
-        let version = format!("{name} version {n}");
-        ItemOutcome {
-            of: Some(format!("tag pr-{n}")),
-            id: Some(id(&version)),
-            ..elsewhere(Place::Packages, &name, 0, Fate::Removed)
-        }
-    }));
-    outcome.items.extend((0..30).map(|n| {
-        let key = format!("buildkit-blob-1-{n}");
-        ItemOutcome {
-            of: Some("refs/pull/12/merge".into()),
-            ..elsewhere(Place::ActionsCache, &key, 5_000_000, Fate::Removed)
-        }
-    }));
-    ClearOutcome {
-        verified: Some(false),
-        freed_bytes: 2_054_000_000,
-        warnings: vec!["not cleared: tag registry.example.com/team/watchparty:3-cache is still there".into()],
-        ..outcome
-    }
-}
-
-/// More than a screen of images.
-pub(crate) fn cleared_many() -> ClearOutcome {
-    let mut items: Vec<ItemOutcome> =
-        (1..=60).map(|n| found(&format!("watchparty-backend:pr-{n}"), n * 1_000_000, Fate::Removed)).collect();
-    items.push(records(1_312, 6_600_000_000, Fate::Removed));
-    clear(items, 8_430_000_000)
 }
 
 fn changed_files(names: &[&str], more: usize, gone: usize) -> ChangedFiles {
@@ -676,7 +640,12 @@ pub(crate) fn advice() -> Vec<Advice> {
             image: "worker".into(),
             location: None,
             saves: at(6.2),
-            kind: AdviceKind::CacheCostsMore { costs: at(96.0), spares: at(34.0), builds: 10 },
+            kind: AdviceKind::CacheCostsMore {
+                costs: at(96.0),
+                spares: at(34.0),
+                builds: 10,
+                without: vec![KeptCache::Stages, KeptCache::Registry],
+            },
         },
         Advice {
             image: "worker".into(),

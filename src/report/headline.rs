@@ -1,5 +1,6 @@
 //! The one sentence that a person reads first, in words that the summary and the log share.
 
+use crate::outcome::baseline::{Gate, kind};
 use crate::outcome::build::ClearMark;
 use crate::outcome::build::{BuildOutcome, CacheSource, ImageOutcome, ImageResult};
 use crate::outcome::clear::ClearOutcome;
@@ -22,22 +23,46 @@ pub(super) fn of_build(outcome: &BuildOutcome, name: impl Fn(&str) -> String) ->
         let built = match (results.built, images) {
             (0, _) => "nothing was built".to_owned(),
             (built, _) if built == images => "every image was built already".to_owned(),
+            (1, images) => format!("1 of {images} images was built"),
             (built, images) => format!("{built} of {images} images were built"),
         };
-        return format!("Cancelled after {time}, {built}");
+        return format!("Cancelled after {time}, {built}{}", words::push::headline(&outcome.pushes));
     }
     match failed(outcome).as_slice() {
         [] if images == 0 => format!("Built nothing in {time}: there was no image to build"),
         [] => {
-            let compared = outcome
-                .baseline
-                .as_ref()
-                .map(|baseline| format!(", {}", words::baseline::compared(outcome.duration, baseline, &name)));
+            let compared = compared(outcome, &name).map(|words| format!(", {words}")).unwrap_or_default();
             let cached = cached(Tally::of_build(outcome));
-            format!("Built {what} in {time}{}, {cached}", compared.unwrap_or_default())
+            let pushed = words::push::headline(&outcome.pushes);
+            format!("{} {what} in {time}{compared}, {cached}{pushed}", built(outcome))
         }
         [one] => format!("Failed after {time}: {}{}", name(&one.name), failed_step(one, name)),
         _ => format!("Failed after {time}: {} of {images} images failed", results.failed),
+    }
+}
+
+/// That it was built, and what is wrong with it all the same.
+fn built(outcome: &BuildOutcome) -> &'static str {
+    match (&outcome.gate, outcome.stale) {
+        (_, true) => "Not fresh: built",
+        (Some(Gate::Missed { .. }), false) => "Too slow: built",
+        (_, false) => "Built",
+    }
+}
+
+/// How it compares with the builds before it, and that there are none where they were looked for.
+fn compared(outcome: &BuildOutcome, name: impl Fn(&str) -> String) -> Option<String> {
+    let none = outcome.without_builds.as_deref().map(&name);
+    match (&outcome.baseline, none) {
+        (Some(baseline), None) => Some(words::baseline::compared(outcome.duration, baseline, name)),
+        (Some(baseline), Some(branch)) => {
+            let compared = words::baseline::compared(outcome.duration, baseline, name);
+            Some(format!("{compared} (none of {branch} is known)"))
+        }
+        (None, Some(branch)) => {
+            Some(format!("no earlier {} build of {branch} is known", words::baseline::kind(kind(outcome))))
+        }
+        (None, None) => None,
     }
 }
 
@@ -129,7 +154,7 @@ mod tests {
         for (outcome, sentence) in [
             (
                 fixtures::warm(),
-                "Built 2 images in 12.4 s, 35 % faster than the median of 5 builds of 'main', 8 of 13 steps cached (from several caches)",
+                "Built 2 images in 12.4 s, 35 % faster than the median of 5 warm builds of 'main', 8 of 13 steps cached (from several caches)",
             ),
             (
                 fixtures::cold(),
@@ -137,10 +162,26 @@ mod tests {
             ),
             (
                 fixtures::one_image(),
-                "Built 'app:latest' in 0.84 s, as fast as the median of the last 3 builds, all 5 steps cached (from the builder)",
+                "Built 'app:latest' in 0.84 s, as fast as the median of 3 fully cached builds of 'main', all 5 steps cached (from the builder)",
             ),
             (fixtures::failed(), "Failed after 18.9 s: 'frontend' at '[build 4/5] RUN npm run build' (exit code 2)"),
-            (fixtures::cancelled(), "Cancelled after 9.1 s, 1 of 3 images were built"),
+            (fixtures::cancelled(), "Cancelled after 9.1 s, 1 of 3 images was built"),
+            (
+                fixtures::slower(),
+                "Too slow: built 2 images in 1 min 16 s, 4.0 times as long as the median of 5 warm builds of 'main', 6 of 13 steps cached (from several caches)",
+            ),
+            (
+                fixtures::stale(),
+                "Not fresh: built 2 images in 12.4 s, 35 % faster than the median of 5 warm builds of 'main', 8 of 13 steps cached (from the builder), not pushed",
+            ),
+            (
+                fixtures::first(),
+                "Built 2 images in 1 min 20 s, no earlier cold build of 'main' is known, none of 13 steps cached",
+            ),
+            (
+                fixtures::unbased(),
+                "Built 2 images in 12.4 s, 35 % faster than the median of the last 4 warm builds on this engine (none of 'main' is known), 8 of 13 steps cached (from several caches)",
+            ),
             (
                 BuildOutcome { images: vec![], ..fixtures::warm() },
                 "Built nothing in 12.4 s: there was no image to build",
@@ -153,7 +194,7 @@ mod tests {
     #[test]
     fn a_cancelled_run_names_the_cancel_before_a_failure() {
         let outcome = BuildOutcome { cancelled: true, ..fixtures::failed() };
-        assert_eq!(build(&outcome), "Cancelled after 18.9 s, 1 of 3 images were built");
+        assert_eq!(build(&outcome), "Cancelled after 18.9 s, 1 of 3 images was built");
     }
 
     #[test]

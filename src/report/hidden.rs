@@ -26,11 +26,15 @@ pub fn read_record(text: &str) -> Option<Record> {
     (record.schema == SCHEMA).then_some(record)
 }
 
-/// What finds the comment of one workflow and project among those of a pull request.
-pub fn marker(workflow: &str, project: &str) -> String {
-    let digest = Sha256::new().chain_update(workflow).chain_update([0]).chain_update(project).finalize();
-    let digest: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("<!-- watchparty-cache comment {digest} -->")
+/// What finds the comment of one subject (a workflow, a project, …) among those of a pull request.
+pub fn marker(subject: &[&str]) -> String {
+    format!("<!-- watchparty-cache comment {} -->", digest(subject, 8))
+}
+
+/// A digest of so many bytes over words that cannot run into each other: none has a zero byte.
+pub(super) fn digest(words: &[&str], bytes: usize) -> String {
+    let digest = Sha256::digest(words.join("\0"));
+    digest.iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -66,8 +70,9 @@ mod tests {
 
     #[test]
     fn markers_are_of_a_workflow_and_a_project() {
-        assert_eq!(marker("CI", "app"), marker("CI", "app"));
-        let all = [marker("CI", "app"), marker("CI", "web"), marker("nightly", "app"), marker("C", "Iapp")];
+        assert_eq!(marker(&["CI", "app"]), marker(&["CI", "app"]));
+        let all =
+            [&["CI", "app"][..], &["CI", "web"], &["nightly", "app"], &["C", "Iapp"], &["CI", "app", "x"]].map(marker);
         assert!(all.iter().enumerate().all(|(index, one)| !all[..index].contains(one)));
     }
 

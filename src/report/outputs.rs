@@ -60,9 +60,8 @@ fn seconds(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::{of_build, of_clear};
-    use crate::cache::ledger::BuildKind;
     use crate::inputs::Output;
-    use crate::outcome::baseline::{Baseline, BaselineSource};
+    use crate::outcome::baseline::{Baseline, BaselineSource, Kind};
     use crate::outcome::build::BuildOutcome;
     use crate::report::fixtures;
 
@@ -102,7 +101,7 @@ mod tests {
     #[test]
     fn a_baseline_is_told_in_seconds() {
         let source = BaselineSource::Ledger;
-        let baseline = Baseline { median: fixtures::at(61.25), builds: 3, kind: BuildKind::Warm, source };
+        let baseline = Baseline { median: fixtures::at(61.25), builds: 3, kind: Kind::Warm, source };
         let outcome = BuildOutcome { baseline: Some(baseline), ..fixtures::warm() };
         assert!(without_result(&outcome).contains("\nbaseline-seconds=61.250\n"));
     }

@@ -14,8 +14,19 @@ pub struct Unreported {
     pub error: GithubError,
 }
 
-/// One line on all of it; none if all was done.
-pub fn line(all: &[Unreported]) -> Option<String> {
+/// Said where there is no way to GitHub, and perhaps one through a proxy.
+const PROXY: &str = "the runner has a proxy (`HTTPS_PROXY`), and this program connects to GitHub directly: allow that, or \
+                     leave it out with `report: summary`";
+
+/// One line on all of it; none if all was done. `proxied` says that the runner reaches GitHub through a proxy.
+pub fn line(all: &[Unreported], proxied: bool) -> Option<String> {
+    let lost = |one: &Unreported| matches!(one.error, GithubError::Unreachable { .. } | GithubError::TimedOut { .. });
+    let proxy = proxied && all.iter().any(lost);
+    let line = without_proxy(all)?;
+    Some(if proxy { format!("{line}; {PROXY}") } else { line })
+}
+
+fn without_proxy(all: &[Unreported]) -> Option<String> {
     let (first, rest) = all.split_first()?;
     let alike = rest.iter().all(|other| reason(&other.error) == reason(&first.error));
     if alike {
@@ -51,7 +62,7 @@ fn reason(error: &GithubError) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Unreported, line};
+    use super::{PROXY, Unreported, line};
     use crate::github::{GithubError, Permission};
 
     fn forbidden(what: &'static str, needs: Permission) -> Unreported {
@@ -90,7 +101,11 @@ mod tests {
                 Some("nothing could be reported to GitHub: there is no token; leave `github-token` unset: the job's own token is its default".to_owned()),
             ),
         ] {
-            assert_eq!(line(&all), expected);
+            assert_eq!(line(&all, true), expected);
         }
+        let lost = || vec![Unreported { what: "it was not made", error: GithubError::TimedOut { doing: "do it" } }];
+        let direct = line(&lost(), false).unwrap();
+        assert!(direct.ends_with("see whether GitHub has an outage"), "{direct}");
+        assert_eq!(line(&lost(), true).unwrap(), format!("{direct}; {PROXY}"));
     }
 }

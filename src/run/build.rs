@@ -3,38 +3,50 @@
 mod advice;
 mod keep;
 mod known;
+mod leftovers;
+mod login;
+mod marks;
+mod push;
+mod registries;
 mod stale;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::engine::{builder, buildkit, facts};
+use super::engine::Chosen;
 use super::github::Reporting;
 use super::{Run, secrets};
 use crate::buildkit::mask::Masks;
 use crate::buildkit::session::Credentials;
-use crate::buildkit::usage::Record;
-use crate::buildkit::{BuildKitError, Connection, usage, workers};
+use crate::buildkit::usage::Dated;
+use crate::buildkit::{Connection, usage, workers};
 use crate::cache::ledger::{Access, identities};
-use crate::cache::records::{Importer, Offer};
-use crate::engine::{Engine, ImageStore, Mark};
+use crate::cache::records::{Importer, Offer, Records};
+use crate::engine::{Engine, ImageStore};
 use crate::error::chain;
 use crate::execute::build::{Built, Execution, Progress, execute};
 use crate::inputs::{BuildInputs, Source};
 use crate::outcome::baseline::Gate;
+use crate::outcome::build::CacheSource as Origin;
 use crate::outcome::build::{BuildOutcome, ClearMark, EngineFacts, ImageOutcome, ImageResult};
-use crate::plan::build::{BuildPlan, Builder, Facts, ImageCache, Wanted, plan};
+use crate::outcome::push::Pushes;
+use crate::plan::build::cache_to::CachePlace;
+use crate::plan::build::{BuildPlan, Builder, Destination, Facts, ImageCache, Wanted, plan};
 use crate::project::target::{CacheSource, NoCache, Target};
 use crate::project::{Project, Request, resolve};
-use crate::registry::Login;
+use crate::registry::{Layers, Login, Registries};
 use crate::report::progress::{self, Colour};
 use crate::runner::{ExitCode, Mode, Signal};
-use crate::survey::cache::{Lookup, Previous};
+use crate::survey::cache::registry::RemoteRecords;
+use crate::survey::cache::{Found, Lookup, Previous};
+use marks::Marks;
+
+/// How long a registry may take for one answer.
+const REGISTRY: Duration = Duration::from_secs(10);
 
 /// Everything that is known before the first image is built.
 struct Prepared {
@@ -43,16 +55,21 @@ struct Prepared {
     project: Project,
     plan: BuildPlan,
     engine: Engine,
-    /// Absent where the classic builder is used.
-    connection: Option<Connection>,
+    builder: Chosen,
     /// What must not be shown of each build.
     masks: Vec<Masks>,
-    /// The mark of a clear for each build.
-    marks: Vec<Option<ClearMark>>,
+    /// The marks that clears left.
+    marks: Marks,
     /// The ledger of the build before each.
     previous: Vec<Option<Previous>>,
     /// What the builder had before anything was asked of it, if it told it.
-    builder_before: Option<Vec<Record>>,
+    builder_before: Option<Vec<Dated>>,
+    /// Clients of registries.
+    registries: Registries,
+    /// The records that registries have for each build.
+    remote: Vec<Vec<RemoteRecords>>,
+    /// Their layers.
+    layers: Layers,
 }
 
 /// Builds what the inputs ask for.
@@ -65,29 +82,44 @@ pub(super) async fn build(run: &Run, inputs: &BuildInputs) -> ExitCode {
     };
     let reporting = Reporting::begin(run, inputs, &prepared.project.targets);
     let mut built = carry_out(run, inputs, &prepared).await;
+    login::explain(&inputs.registry_auth, built.iter_mut().map(|built| &mut built.outcome.result));
     let known = known::known(run, &prepared, &mut built).await;
     let notes = keep::keep(run, inputs, &prepared, &built, &known).await;
     let repeated: Vec<String> = built.iter().filter_map(|built| repeated(&built.outcome)).collect();
+    let unwritten = registries::unwritten(run, inputs, &prepared, &built).await;
     let images: Vec<ImageOutcome> = built.into_iter().map(|built| built.outcome).collect();
     let advice = advice::advice(run, inputs, &prepared, &images, &known).await;
     let Prepared { project, plan, engine, .. } = &prepared;
     let mut outcome = BuildOutcome {
         started_at,
+        commit: run.context.head_commit.clone(),
         duration: run.started.elapsed(),
         images,
-        warnings: project.warnings.iter().chain(&plan.warnings).cloned().chain(repeated).chain(notes).collect(),
-        engine: facts(engine, prepared.builder()),
+        warnings: project
+            .warnings
+            .iter()
+            .chain(&plan.warnings)
+            .cloned()
+            .chain(repeated)
+            .chain(unwritten)
+            .chain(notes)
+            .collect(),
+        engine: prepared.builder.facts(engine),
         cancelled: run.cancellation.is_cancelled(),
         baseline: None,
+        without_builds: None,
         gate: None,
         advice,
         stale: false,
+        pushes: Pushes::NotAsked,
     };
     let stale = inputs.fail_if_stale && stale::is_stale(&outcome);
     outcome.stale = stale;
     if !stale {
         consume(run, &prepared, &outcome).await;
     }
+    push::pushed(run, inputs, &prepared, &mut outcome).await;
+    outcome.cancelled = run.cancellation.is_cancelled();
     reporting.finish(run, inputs, &mut outcome).await;
     run.report_build(&outcome, &inputs.common);
     run.stale_gate(&outcome, exit_code(run, &outcome))
@@ -97,15 +129,18 @@ pub(super) async fn build(run: &Run, inputs: &BuildInputs) -> ExitCode {
 fn cancelled_early(run: &Run, inputs: &BuildInputs, started_at: DateTime<Utc>) -> ExitCode {
     let outcome = BuildOutcome {
         started_at,
+        commit: run.context.head_commit.clone(),
         duration: run.started.elapsed(),
         images: Vec::new(),
         warnings: Vec::new(),
         engine: EngineFacts::default(),
         cancelled: true,
         baseline: None,
+        without_builds: None,
         gate: None,
         advice: Vec::new(),
         stale: false,
+        pushes: Pushes::NotAsked,
     };
     run.report_build(&outcome, &inputs.common);
     run.cancellation.signal().map_or(ExitCode::BuildFailed, Signal::exit_code)
@@ -118,96 +153,184 @@ async fn prepare(run: &Run, inputs: &BuildInputs) -> Result<Prepared, ExitCode> 
     let engine = run.engine().await;
     let mut project = project(run, inputs, engine.as_ref().ok()).await?;
     let masks: Vec<Masks> = project.targets.iter().map(|target| secrets::mask(&run.console, target)).collect();
-    let engine = engine.map_err(|error| run.no_engine(&error))?;
+    let engine = engine.map_err(|error| run.no_engine(&error, &inputs.common.builder))?;
+    let builder = run.builder(&inputs.common.builder, &engine).await?;
+    let connection = builder.connection.as_ref();
     let wanted = Wanted {
-        builder: builder(inputs.common.builder, &engine),
+        builder: builder.kind(),
         compression: inputs.compression,
+        push: inputs.push,
         key: run.context.repository.clone().unwrap_or_default(),
     };
-    let connection = connection(wanted.builder, &engine).await.map_err(|error| run.no_buildkit(&error))?;
-    let marks = marks(&project.targets, &engine).await;
-    let facts = engine_facts(&project, &engine, connection.as_ref()).await;
-    let builder_before = match &connection {
-        Some(connection) => usage::records(connection).await.ok(),
+    let (marks, mut warnings) = Marks::read(&project.targets, &engine).await;
+    let facts = engine_facts(&project, &engine, &builder).await;
+    let builder_before = match connection {
+        Some(connection) => usage::dated(connection).await.ok(),
         None => None,
     };
-    let (caches, previous) =
-        image_caches(run, inputs, &mut project.targets, &marks, &engine, connection.as_ref()).await;
+    let registries = Registries::new(logins(inputs), REGISTRY);
+    let places = cache_places(run, inputs, &project.targets, &builder, &mut warnings);
+    let Caches { caches, previous, remote } = if builder.remote.is_some() {
+        // Its cache is its own and that of registries: layers of this engine's images are not there.
+        let clear = |(target, mark): (&mut Target, &Option<ClearMark>)| {
+            if !takes_from_caches(target, mark.as_ref()) {
+                target.cache_from.clear();
+            }
+        };
+        project.targets.iter_mut().zip(&marks.of_builds).for_each(clear);
+        Caches::default()
+    } else {
+        let looked = Looked { inputs, marks: &marks.of_builds, engine: &engine, connection };
+        let found = image_caches(run, &looked, &mut project, &places, &registries).await;
+        warnings.extend(registries::ways_to_sources(run, inputs, &engine, &found.caches).await);
+        found
+    };
+    project.warnings.extend(warnings);
+    let layers = Layers::new(remote.iter().flatten().flat_map(RemoteRecords::layers));
     let plan = plan(&project.targets, &project.dockerfiles, caches, &wanted, &facts).map_err(|errors| {
         errors.iter().for_each(|error| run.explain(&error.to_string(), error.help()));
         ExitCode::BadInputs
     })?;
+    login::check(run, &inputs.registry_auth, &plan)?;
     project.warnings.iter().chain(&plan.warnings).for_each(|warning| run.console.warning(warning));
     Ok(Prepared {
         run_id: uuid::Uuid::new_v4().to_string(),
         project,
         plan,
         engine,
-        connection,
+        builder,
         masks,
         marks,
         previous,
         builder_before,
+        registries,
+        remote,
+        layers,
     })
 }
 
-/// What the image cache has for each target, and the ledgers of the builds before.
-///
-/// Cache sources that are images of this engine are looked at here; the others stay with their targets.
-async fn image_caches(
+/// Where the cache of each target is in a registry.
+fn cache_places(
     run: &Run,
     inputs: &BuildInputs,
-    targets: &mut [Target],
-    marks: &[Option<ClearMark>],
-    engine: &Engine,
-    connection: Option<&Connection>,
-) -> (Vec<ImageCache>, Vec<Option<Previous>>) {
-    let Some(connection) = connection else {
-        targets.iter_mut().zip(marks).for_each(classic_sources);
-        return (Vec::new(), Vec::new());
+    targets: &[Target],
+    builder: &Chosen,
+    warnings: &mut Vec<String>,
+) -> Vec<Option<CachePlace>> {
+    let Some(reference) = inputs.cache_to.as_ref() else { return vec![None; targets.len()] };
+    if builder.remote.is_some() {
+        warnings.push("cache-to: a remote builder keeps its own cache, and none in a registry".to_owned());
+        return vec![None; targets.len()];
+    }
+    if builder.kind() == Builder::Classic {
+        warnings.push("cache-to: the classic builder keeps no cache in a registry".to_owned());
+        return vec![None; targets.len()];
+    }
+    let is_compose = matches!(inputs.source, Source::Compose { .. });
+    let access = Access::of(&run.context);
+    let place = |target: &Target| {
+        let place = CachePlace::new(reference, is_compose.then_some(target.name.as_str()), &access);
+        if place.is_none() {
+            warnings.push(format!("{}: the cache is not kept at {reference}: its tag would be too long", target.name));
+        }
+        place
+    };
+    targets.iter().map(place).collect()
+}
+
+/// What is looked up with.
+struct Looked<'a> {
+    inputs: &'a BuildInputs,
+    marks: &'a [Option<ClearMark>],
+    engine: &'a Engine,
+    connection: Option<&'a Connection>,
+}
+
+/// What the image cache has for each target.
+#[derive(Default)]
+struct Caches {
+    caches: Vec<ImageCache>,
+    /// The ledgers of the builds before.
+    previous: Vec<Option<Previous>>,
+    /// What registries have of what is offered.
+    remote: Vec<Vec<RemoteRecords>>,
+}
+
+/// What the image cache has for each target. Cache sources that are images are looked at here, in this engine or at
+/// `places` and elsewhere in registries; the others stay with their targets.
+async fn image_caches(
+    run: &Run,
+    with: &Looked<'_>,
+    project: &mut Project,
+    places: &[Option<CachePlace>],
+    registries: &Registries,
+) -> Caches {
+    let Project { targets, dockerfiles, .. } = project;
+    let Some(connection) = with.connection else {
+        targets.iter_mut().zip(with.marks).for_each(classic_sources);
+        return Caches::default();
     };
     let begun = Instant::now();
     let access = Access::of(&run.context);
-    let identities = identities(targets.iter(), inputs.cache_key.as_deref(), &engine.info().platform);
-    let oldest = inputs.cache_max_age.and_then(|age| Utc::now().checked_sub_signed(age));
-    let lookup = Lookup { engine, connection, access: &access, oldest };
-    let found = targets.iter().zip(&identities).map(|(target, identity)| lookup.find(target, identity.as_ref()));
+    let identities = identities(targets.iter(), with.inputs.cache_key.as_deref(), &with.engine.info().platform);
+    let oldest = with.inputs.cache_max_age.and_then(|age| Utc::now().checked_sub_signed(age));
+    let lookup = Lookup { engine: with.engine, connection, access: &access, oldest, registries };
+    let found = targets.iter().zip(dockerfiles.iter()).zip(&identities).zip(places);
+    let found = found.map(|(((target, dockerfile), identity), place)| {
+        lookup.find(target, dockerfile.as_ref(), identity.as_ref(), place.as_ref())
+    });
     let found = futures_util::future::join_all(found).await;
-    let mut records = Vec::new();
-    let mut caches = Vec::with_capacity(targets.len());
-    let mut previous = Vec::with_capacity(targets.len());
-    for ((target, mark), found) in targets.iter_mut().zip(marks).zip(found) {
-        target.cache_from = found.elsewhere;
+    let (mut local, mut all) = (Vec::new(), Caches::default());
+    for ((target, mark), found) in targets.iter_mut().zip(with.marks).zip(found) {
+        let Found { previous, records, mut remote, cache, elsewhere, sources } = found;
+        target.cache_from = elsewhere;
         if takes_from_caches(target, mark.as_ref()) {
             let name = &target.name;
-            if !found.sources.is_empty() {
-                run.console.info(&format!("{name}: records of previous images: {}", found.sources.join(", ")));
+            if !sources.is_empty() {
+                run.console.info(&format!("{name}: records of previous images: {}", sources.join(", ")));
             }
-            records.extend(found.records);
+            local.extend(records);
         } else {
             target.cache_from.clear();
+            remote.clear();
         }
-        caches.push(ImageCache { stages: inputs.cache_stages, ..found.cache });
-        previous.push(found.previous);
+        all.caches.push(ImageCache { stages: with.inputs.cache_stages, ..cache });
+        all.previous.push(previous);
+        all.remote.push(remote);
     }
-    let offer = Offer::new(&records, importer(engine), Some(uuid::Uuid::new_v4().as_u128())).map(Arc::new);
-    for ((target, mark), cache) in targets.iter().zip(marks).zip(&mut caches) {
+    let offered = match (local.is_empty(), all.remote.iter().all(Vec::is_empty)) {
+        (true, true) => None,
+        (false, true) => Some(Origin::Image),
+        (true, false) => Some(Origin::Registry),
+        (false, false) => Some(Origin::Mixed),
+    };
+    // Of two equally new results the first counts: what is here need not travel.
+    let records: Vec<Records> =
+        local.into_iter().chain(all.remote.iter().flatten().map(|remote| remote.records.clone())).collect();
+    let records = match oldest {
+        Some(oldest) => vec![Records::merge(records).younger_than(oldest)],
+        None => records,
+    };
+    let offer = Offer::new(&records, importer(with.engine), Some(uuid::Uuid::new_v4().as_u128())).map(Arc::new);
+    for ((target, mark), cache) in targets.iter().zip(with.marks).zip(&mut all.caches) {
         cache.offer = offer.clone().filter(|_| takes_from_caches(target, mark.as_ref()));
+        cache.offered = offered;
     }
     tracing::debug!("image cache: looked up in {} ms", begun.elapsed().as_millis());
-    (caches, previous)
+    all
 }
 
-/// Docker 23.0 (API 1.42) was the first release with a newer BuildKit than 0.8.
 fn importer(engine: &Engine) -> Importer {
-    let api = engine.info().api_version;
-    if (api.major, api.minor) < (1, 42) { Importer::MistakesTwins } else { Importer::Careful }
+    if engine.info().has_buildkit_0_8() { Importer::MistakesTwins } else { Importer::Careful }
 }
 
 /// A cache that led nowhere costs time, and the person should know why.
 fn repeated(outcome: &ImageOutcome) -> Option<String> {
     let because = outcome.without_cache.as_ref()?;
-    Some(format!("{}: built a second time, without any cache, because the first time failed: {because}", outcome.name))
+    Some(format!(
+        "{}: built a second time, without the image cache, because the first time failed: {because}",
+        outcome.name
+    ))
 }
 
 /// The first build after a clear is offered no records, from wherever they might come; nor is one that is to take no step
@@ -224,12 +347,6 @@ fn classic_sources((target, mark): (&mut Target, &Option<ClearMark>)) {
             target.cache_from.extend(target.tags.first().cloned().map(CacheSource::Image));
         }
         None => {}
-    }
-}
-
-impl Prepared {
-    fn builder(&self) -> Builder {
-        if self.connection.is_some() { Builder::BuildKit } else { Builder::Classic }
     }
 }
 
@@ -262,49 +379,21 @@ impl Run {
     }
 }
 
-async fn connection(builder: Builder, engine: &Engine) -> Result<Option<Connection>, BuildKitError> {
-    match builder {
-        Builder::BuildKit => buildkit(engine).await.map(Some),
-        Builder::Classic => Ok(None),
-    }
-}
-
-async fn engine_facts(project: &Project, engine: &Engine, connection: Option<&Connection>) -> Facts {
+async fn engine_facts(project: &Project, engine: &Engine, builder: &Chosen) -> Facts {
     let asks =
         project.targets.iter().flat_map(|target| &target.extra_hosts).any(|(_, address)| address == "host-gateway");
-    let host_gateway = match connection.filter(|_| asks) {
+    let host_gateway = match builder.connection.as_ref().filter(|_| asks) {
         Some(connection) => workers::host_gateway(connection).await.ok().flatten(),
         None => None,
     };
-    let api = (engine.info().api_version.major, engine.info().api_version.minor);
+    let old = engine.info().has_buildkit_0_8() && builder.remote.is_none();
     Facts {
         containerd_store: engine.info().store == ImageStore::Containerd,
-        named_contexts: api >= (1, 42),
-        run_limits: api >= (1, 42),
+        named_contexts: !old,
+        run_limits: !old,
         host_gateway,
+        destination: if builder.remote.is_some() { Destination::Archive } else { Destination::Store },
     }
-}
-
-/// The mark of a clear for each build, by the repository of its first tag.
-async fn marks(targets: &[Target], engine: &Engine) -> Vec<Option<ClearMark>> {
-    let looked_up = targets.iter().map(|target| async {
-        let repository = target.tags.first()?.repository();
-        match engine.tombstone(&repository).await {
-            Ok(Some(Mark::Known(tombstone))) => Some(ClearMark {
-                cleared_at: Some(tombstone.cleared_at),
-                run_url: tombstone.run_url,
-                builder_cleared: tombstone.builder_cleared,
-            }),
-            // That it was cleared is certain; when, and by whom, nobody can say.
-            Ok(Some(Mark::Unknown)) => Some(ClearMark { cleared_at: None, run_url: None, builder_cleared: false }),
-            Ok(None) => None,
-            Err(error) => {
-                tracing::debug!(error = chain(&error), "could not look for the mark of a clear");
-                None
-            }
-        }
-    });
-    futures_util::future::join_all(looked_up).await
 }
 
 /// Builds everything, and tells of it as it happens.
@@ -315,25 +404,39 @@ async fn carry_out(run: &Run, inputs: &BuildInputs, prepared: &Prepared) -> Vec<
     run.console.info(plan.to_string().trim_end());
     let (sender, receiver) = mpsc::unbounded_channel();
     let printer = print(run, names, receiver);
-    let execution = Execution {
-        connection: prepared.connection.as_ref(),
-        engine: &prepared.engine,
-        credentials: &credentials(inputs),
-        builder_before: prepared.builder_before.as_deref(),
-        masks: &prepared.masks,
-        marks: &prepared.marks,
-        dockerfiles: &prepared.project.dockerfiles,
-        workspace: &run.context.workspace,
-        cancelled: run.cancellation.token(),
-        progress: sender,
-        started: run.started,
-    };
+    let credentials = credentials(inputs);
+    let execution = execution(run, prepared, &credentials, sender);
     let images = execute(plan, &execution).await;
     // The printer ends when it has told everything.
     drop(execution);
     let _ = printer.await;
     run.console.end_group();
     images
+}
+
+/// What plans are carried out with.
+fn execution<'a>(
+    run: &'a Run,
+    prepared: &'a Prepared,
+    credentials: &'a Credentials,
+    progress: mpsc::UnboundedSender<Progress>,
+) -> Execution<'a> {
+    Execution {
+        connection: prepared.builder.connection.as_ref(),
+        engine: &prepared.engine,
+        credentials,
+        registries: &prepared.registries,
+        layers: &prepared.layers,
+        remote: &prepared.remote,
+        builder_before: prepared.builder_before.as_deref(),
+        masks: &prepared.masks,
+        marks: &prepared.marks.of_builds,
+        dockerfiles: &prepared.project.dockerfiles,
+        workspace: &run.context.workspace,
+        cancelled: run.cancellation.token(),
+        progress,
+        started: run.started,
+    }
 }
 
 /// Prints progress as it comes. What it says is the build's, and none of it is a command to the runner.
@@ -353,22 +456,22 @@ fn print(run: &Run, names: Vec<String>, mut progress: mpsc::UnboundedReceiver<Pr
 }
 
 fn credentials(inputs: &BuildInputs) -> Credentials {
-    let logins = inputs.registry_auth.iter().map(|credential| {
-        let login = Login { user: credential.user.clone(), password: credential.password.clone() };
-        (credential.host.clone(), login)
-    });
-    Credentials::new(logins)
+    Credentials::new(logins(inputs))
 }
 
-/// The first build that succeeds after a clear takes its mark away: when every image of the repository was built.
+fn logins(inputs: &BuildInputs) -> impl Iterator<Item = (String, Login)> {
+    inputs.registry_auth.iter().map(|credential| {
+        let login = Login { user: credential.user.clone(), password: credential.password.clone() };
+        (credential.host.clone(), login)
+    })
+}
+
+/// The first build that succeeds after a clear takes away the mark that it found, and none that was left since.
 async fn consume(run: &Run, prepared: &Prepared, outcome: &BuildOutcome) {
-    let mut built: BTreeMap<String, bool> = BTreeMap::new();
-    for ((build, image), mark) in prepared.plan.builds.iter().zip(&outcome.images).zip(&prepared.marks) {
-        let (Some(tag), Some(_)) = (build.target.tags.first(), mark) else { continue };
-        *built.entry(tag.repository()).or_insert(true) &= matches!(image.result, ImageResult::Built { .. });
-    }
-    for (repository, _) in built.into_iter().filter(|(_, built)| *built) {
-        if let Err(error) = prepared.engine.remove_tombstone(&repository).await {
+    let is_built = |image: &ImageOutcome| matches!(image.result, ImageResult::Built { .. });
+    let builds = prepared.plan.builds.iter().zip(&outcome.images);
+    for mark in prepared.marks.spent(builds.map(|(build, image)| (build.target.tags.as_slice(), is_built(image)))) {
+        if let Err(error) = prepared.engine.remove_tombstone(mark).await {
             run.console.warning(&format!("the mark of the clear stays: {}", chain(&error)));
         }
     }
@@ -380,7 +483,9 @@ fn exit_code(run: &Run, outcome: &BuildOutcome) -> ExitCode {
     match run.cancellation.signal() {
         // A signal that came when everything was done already has cancelled nothing.
         Some(signal) if !built => signal.exit_code(),
+        Some(signal) if outcome.pushes.failed() => signal.exit_code(),
         _ if failed || !built => ExitCode::BuildFailed,
+        _ if outcome.pushes.failed() => ExitCode::NotPushed,
         _ if matches!(outcome.gate, Some(Gate::Missed { .. })) => ExitCode::GateNotMet,
         _ => ExitCode::Done,
     }

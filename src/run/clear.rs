@@ -51,14 +51,17 @@ struct Prepared {
 
 /// Finds out what is asked and what there is on the engine. What is wrong has been said when this fails.
 ///
-/// Without an engine there is nothing to do, unless something else is in scope as well.
+/// Without an engine there is nothing to do, unless something else is in scope as well; its builder, its images and its
+/// other builders do not depend on each other.
 async fn prepare(run: &Run, inputs: &ClearInputs) -> Result<Prepared, ExitCode> {
     let engine = run.engine().await;
     let project = project_images(run, &inputs.source, engine.as_ref().ok()).await?;
     if inputs.scope.registry && registry::selectors(inputs, &project).is_empty() {
         run.explain(
-            "the scope `registry` is to be cleared, and neither `images` nor a tag of the project names a registry",
-            "name it in `images`, as `registry=ghcr.io/org/app:*-cache`, or leave `registry` out of `scope`",
+            "the scope `registry` is to be cleared, and neither `images` nor `cache-to` nor a tag of the project, as far as a \
+             pattern of `images` names it, names a registry",
+            "set `cache-to` as the builds do, or name the tags in `images`, as `registry=ghcr.io/org/app:*-cache`; or leave \
+             `registry` out of `scope`",
         );
         return Err(ExitCode::BadInputs);
     }
@@ -66,24 +69,30 @@ async fn prepare(run: &Run, inputs: &ClearInputs) -> Result<Prepared, ExitCode> 
     if !inputs.scope.is_on_engine() {
         return Ok(prepared);
     }
-    let on_engine = async {
-        let engine = engine.map_err(|error| run.no_engine(&error))?;
-        let wanted = inputs.scope.images || inputs.scope.builder;
-        let on_engine =
-            if wanted { Some(engine::prepare(run, inputs, &engine, &prepared.project).await?) } else { None };
-        Ok((engine, on_engine))
+    let engine = match engine {
+        Ok(engine) => engine,
+        Err(error) => {
+            let code = run.no_engine(&error, &inputs.common.builder);
+            if !inputs.scope.is_elsewhere() {
+                return Err(code);
+            }
+            prepared.failures.push(PlaceOutcome::failed("the engine", "it could not be reached"));
+            return Ok(prepared);
+        }
     };
-    match on_engine.await {
-        Ok((engine, on_engine)) => {
-            prepared.engine = Some(engine);
-            prepared.on_engine = on_engine;
+    if inputs.scope.images || inputs.scope.builder {
+        match engine::prepare(run, inputs, &engine, &prepared.project).await {
+            Ok(on_engine) => prepared.on_engine = Some(on_engine),
+            // The error was said; what is in other places can be cleared without.
+            Err(_) if inputs.scope.builders || inputs.scope.is_elsewhere() => {
+                prepared
+                    .failures
+                    .push(PlaceOutcome::failed("the engine's images and builder", "it could not be looked at"));
+            }
+            Err(code) => return Err(code),
         }
-        // The error was said; what is elsewhere can be cleared without.
-        Err(_) if inputs.scope.is_elsewhere() => {
-            prepared.failures.push(PlaceOutcome::failed("the engine", "it could not be looked at"));
-        }
-        Err(code) => return Err(code),
     }
+    prepared.engine = Some(engine);
     Ok(prepared)
 }
 
@@ -109,6 +118,10 @@ async fn carry_out(run: &Run, inputs: &ClearInputs, prepared: Prepared) -> Clear
     if actions_cache {
         add(until_cancelled(run, github::actions_cache(run, inputs)).await);
     }
+    if outcome.cancelled {
+        // Also where a place that could not be looked at said that nothing is proven: after a signal nobody knows.
+        outcome.cancel();
+    }
     outcome
 }
 
@@ -118,10 +131,9 @@ async fn until_cancelled(run: &Run, place: impl Future<Output = PlaceOutcome>) -
     if run.cancellation.is_cancelled() { None } else { Some(place.await) }
 }
 
-/// Adds what became of a place, and tells it. One that a signal kept from its end is not verified, and nor is the rest.
+/// Adds what became of a place. One that a signal kept from its end is not verified, and nor is the rest.
 fn add(run: &Run, outcome: &mut ClearOutcome, place: Option<PlaceOutcome>) {
     let Some(place) = place else { return outcome.cancel() };
-    place.items.iter().for_each(|item| run.console.passthrough(&progress(item)));
     let cut_short = run.cancellation.is_cancelled() && !place.left.is_empty();
     outcome.add(place);
     if cut_short {
@@ -155,6 +167,17 @@ async fn project_images(run: &Run, source: &ClearSource, engine: Option<&Engine>
             Err(ExitCode::BadInputs)
         }
     }
+}
+
+/// Tells what became of an item, as soon as it is known. Names come from whoever made them.
+fn tell(run: &Run, item: &ItemOutcome) {
+    run.console.passthrough(&progress(item));
+}
+
+/// The outcome of a dry run, told.
+fn told(run: &Run, outcome: PlaceOutcome) -> PlaceOutcome {
+    outcome.items.iter().for_each(|item| tell(run, item));
+    outcome
 }
 
 fn progress(item: &ItemOutcome) -> String {

@@ -11,7 +11,7 @@ use crate::cache::ledger::{Access as LedgerAccess, Scope};
 use crate::error::chain;
 use crate::github::checks::{self, Completed, NewCheckRun};
 use crate::github::{Access, Github, GithubError, comments, commits};
-use crate::inputs::BuildInputs;
+use crate::inputs::{BuildInputs, Source};
 use crate::outcome::baseline;
 use crate::outcome::build::BuildOutcome;
 use crate::outcome::record::Record;
@@ -21,16 +21,21 @@ use crate::report::hidden;
 use crate::report::unreported::{self, Unreported};
 use crate::runner;
 
-/// Calls for the baseline: one for the commits, the others for a commit's check runs each.
-const CALLS: usize = 12;
-/// So many of them at the same time.
+/// So many commits of a branch are looked at for the baseline, the newest first; each is a call.
+const ALWAYS: usize = 11;
+/// So many are looked at where the first ones tell of too few builds: not every commit is built.
+const AT_MOST: usize = 40;
+/// So many calls at the same time.
 const AT_ONCE: usize = 4;
 /// They are over by then, however long the build takes.
 const FOR_BASELINE: Duration = Duration::from_secs(60);
-/// So long the end of the run waits for them.
+/// So long the end of a run waits for GitHub in all.
+const AT_THE_END: Duration = Duration::from_secs(7);
+/// So long of that for earlier builds: the rest is for telling of this one.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// So long it takes at most to tell GitHub of the build.
-const FOR_REPORTS: Duration = Duration::from_secs(7);
+/// What is said where [`is_of_the_base`].
+const NO_CHECK: &str = "no check run was made: `pull_request_target` has built the base branch, not the pull request; \
+                        `report: summary, comment` leaves it out";
 /// The label that Docker Compose gives to images (`ProjectLabel` in docker/compose `pkg/api/labels.go`).
 const PROJECT_LABEL: &str = "com.docker.compose.project";
 
@@ -64,12 +69,13 @@ impl Reporting {
             Github::new(&Access::new(api_url, run.context.repository.as_deref(), token)?)
         });
         tracing::debug!("GitHub: prepared in {} ms", begun.elapsed().as_millis());
-        let subject = subject(run, targets);
+        let subject = subject(run, inputs, targets);
         let branches = branches(run);
         let past = match (&github, branches.first()) {
             (Some(Ok(github)), Some(branch)) => {
                 let (github, branch, name) = (github.within(FOR_BASELINE), branch.clone(), subject.check_name());
-                Some(tokio::spawn(async move { past_builds(&github, &branch, &name).await }))
+                let branches = branches.clone();
+                Some(tokio::spawn(async move { past_builds(&github, &branch, &branches, &name).await }))
             }
             _ => None,
         };
@@ -84,22 +90,28 @@ impl Reporting {
         if run.cancellation.is_cancelled() {
             return;
         }
+        let begun = Instant::now();
         let mut unreported = Vec::new();
         let mut record = Record::of(outcome, &runner::class(&run.environment));
+        record.variant.clone_from(&self.subject.variant);
         if baseline::is_good(outcome) {
-            let past = run.cancellation.token().run_until_cancelled(self.past_builds(&mut unreported)).await;
-            let past = past.unwrap_or_default();
-            outcome.baseline =
-                baseline::of_branch(&record, &past, &self.branches).or_else(|| baseline::of_ledgers(outcome));
+            let past = run.cancellation.token().run_until_cancelled(self.past_builds(&mut unreported)).await.flatten();
+            let of_branch = past.as_ref().and_then(|past| baseline::of_branch(&record, past, &self.branches));
+            // Where GitHub was not asked, or did not answer, nobody knows.
+            outcome.without_builds = self.branches.first().filter(|_| past.is_some() && of_branch.is_none()).cloned();
+            outcome.baseline = of_branch.or_else(|| baseline::of_ledgers(outcome));
             let gate = |limit| baseline::gate(limit, outcome.duration, outcome.baseline.as_ref());
             outcome.gate = inputs.fail_if_slower.map(gate);
+        }
+        if inputs.common.report.check && is_of_the_base(run) {
+            outcome.warnings.push(NO_CHECK.to_owned());
         }
         record.commit.clone_from(&run.context.head_commit);
         record.branch = own_branch(run);
         record.run_url.clone_from(&run.context.run_url);
         match self.github.take() {
             Some(Ok(github)) => {
-                let github = github.within(FOR_REPORTS);
+                let github = github.within(AT_THE_END.saturating_sub(begun.elapsed()));
                 let told = self.tell(run, inputs, outcome, &record, &github);
                 unreported.extend(run.cancellation.token().run_until_cancelled(told).await.into_iter().flatten());
             }
@@ -109,20 +121,20 @@ impl Reporting {
         for Unreported { what, error } in &unreported {
             tracing::debug!(error = chain(error), "{what}");
         }
-        outcome.warnings.extend(unreported::line(&unreported));
+        let proxied = ["HTTPS_PROXY", "https_proxy"].iter().any(|name| run.environment.non_empty(name).is_some());
+        outcome.warnings.extend(unreported::line(&unreported, proxied));
     }
 
-    /// The earlier builds, if they are there by now or soon.
-    async fn past_builds(&mut self, unreported: &mut Vec<Unreported>) -> Vec<Record> {
-        let Some(past) = &mut self.past else { return Vec::new() };
-        let error = match timeout(PATIENCE, past).await {
-            Ok(Ok(Ok(records))) => return records,
+    /// The earlier builds, if they were asked for and are there by now or soon.
+    async fn past_builds(&mut self, unreported: &mut Vec<Unreported>) -> Option<Vec<Record>> {
+        let error = match timeout(PATIENCE, self.past.as_mut()?).await {
+            Ok(Ok(Ok(records))) => return Some(records),
             Ok(Ok(Err(error))) => error,
             // It is aborted when this is dropped.
             Err(_) | Ok(Err(_)) => GithubError::TimedOut { doing: "read earlier check runs" },
         };
         unreported.push(Unreported { what: "earlier builds could not be read", error });
-        Vec::new()
+        None
     }
 
     async fn tell(
@@ -135,7 +147,9 @@ impl Reporting {
     ) -> Vec<Unreported> {
         let check = async {
             match (&run.context.head_commit, inputs.common.report.check) {
-                (Some(commit), true) => make_check(github, self.new_check(run, outcome, record, commit)).await,
+                (Some(commit), true) if !is_of_the_base(run) => {
+                    make_check(github, self.new_check(run, outcome, record, commit)).await
+                }
                 _ => Ok(()),
             }
         };
@@ -170,6 +184,13 @@ impl Reporting {
     }
 }
 
+/// Whether a pull request's event has built the branch that it goes to. A check run of that commit would take the place of
+/// the branch's own, on behalf of anybody who opens a pull request; one of the head would be of what was not built.
+fn is_of_the_base(run: &Run) -> bool {
+    run.context.event.as_deref() == Some("pull_request_target")
+        && run.context.head_commit.as_deref() == run.environment.non_empty("GITHUB_SHA")
+}
+
 /// Creates the check run, once: where it is not sure that it was created, it is looked for.
 async fn make_check(github: &Github, check: NewCheckRun) -> Result<(), GithubError> {
     let Err(error) = checks::create(github, &check).await else { return Ok(()) };
@@ -184,18 +205,27 @@ async fn make_check(github: &Github, check: NewCheckRun) -> Result<(), GithubErr
     checks::create(github, &check).await.map(|_| ())
 }
 
-/// Builds of the branch and of what it began from, the newest first, as their check runs tell.
-async fn past_builds(github: &Github, branch: &str, check_name: &str) -> Result<Vec<Record>, GithubError> {
-    let newest = match commits::newest(github, branch, CALLS - 1).await {
+/// Builds of the branch and of what it began from, the newest first, as their check runs tell: as many as are needed.
+async fn past_builds(
+    github: &Github,
+    branch: &str,
+    branches: &[String],
+    check_name: &str,
+) -> Result<Vec<Record>, GithubError> {
+    let newest = match commits::newest(github, branch, AT_MOST).await {
         // A branch without a commit, or one that is gone: nothing was built there.
         Err(GithubError::NotFound { .. }) => return Ok(Vec::new()),
         newest => newest?,
     };
     let each = newest.into_iter().map(|commit| async move { checks::of_commit(github, &commit, check_name).await });
-    let answers: Vec<_> = stream::iter(each).buffered(AT_ONCE).collect().await;
+    let mut answers = std::pin::pin!(stream::iter(each).buffered(AT_ONCE).enumerate());
     let mut records = Vec::new();
     let mut failed = None;
-    for answer in answers {
+    while let Some((index, answer)) = answers.next().await {
+        // A GitHub that fails is not asked for more than it has to be.
+        if index >= ALWAYS && (failed.is_some() || baseline::is_enough(&records, branches)) {
+            break;
+        }
         match answer {
             Ok(checks) => records.extend(
                 checks
@@ -214,14 +244,27 @@ async fn past_builds(github: &Github, branch: &str, check_name: &str) -> Result<
     }
 }
 
-fn subject(run: &Run, targets: &[Target]) -> Subject {
+fn subject(run: &Run, inputs: &BuildInputs, targets: &[Target]) -> Subject {
     let project = targets.first().map(|target| match (target.labels.get(PROJECT_LABEL), target.tags.first()) {
         (Some(project), _) => project.clone(),
         (None, Some(tag)) => tag.repository(),
         (None, None) => target.name.clone(),
     });
     let workflow = run.environment.get("GITHUB_WORKFLOW").unwrap_or_default().to_owned();
-    Subject { workflow, project: project.unwrap_or_default() }
+    Subject { workflow, project: project.unwrap_or_default(), variant: variant(inputs) }
+}
+
+/// What tells the build from others of the project: what was asked for in so many words.
+fn variant(inputs: &BuildInputs) -> Option<String> {
+    let (services, target) = match &inputs.source {
+        Source::Compose { services, .. } => (services.as_slice(), None),
+        Source::Dockerfile { target, .. } => (&[][..], target.as_ref()),
+    };
+    let mut words = services.to_vec();
+    words.extend(target.map(|target| format!("target {target}")));
+    words.extend(inputs.platforms.iter().cloned());
+    words.extend(inputs.cache_key.as_ref().map(|key| format!("key {key}")));
+    (!words.is_empty()).then(|| words.join(", "))
 }
 
 /// The branch that is built, if it is one, and not on behalf of anybody who likes.
@@ -232,12 +275,12 @@ fn own_branch(run: &Run) -> Option<String> {
     }
 }
 
-/// Whose builds to compare with: the base branch's for a pull request; else the branch's own, and where it has none the
-/// default branch's.
+/// Whose builds to compare with: the base branch's for a pull request and a merge group; else the branch's own, and where it
+/// has none the default branch's.
 fn branches(run: &Run) -> Vec<String> {
     let context = &run.context;
     let (base, default) = (context.base_branch.clone(), context.default_branch.clone());
-    match base.filter(|_| context.pull_request.is_some()) {
+    match base {
         Some(base) => vec![base],
         None => {
             let own = own_branch(run);

@@ -23,6 +23,10 @@ impl Run {
             let words = words::baseline::gate(gate, outcome.duration, outcome.baseline.as_ref(), str::to_owned);
             self.explain(&words, "the summary says what took long");
         }
+        for (tag, problem) in outcome.pushes.problems() {
+            let words = words::push::problem(tag, problem, str::to_owned, str::to_owned);
+            self.explain(&words, problem.help.as_deref().unwrap_or_default());
+        }
         self.outputs(outputs::of_build(outcome));
         if common.report.summary {
             self.summary(&summary::build(outcome));

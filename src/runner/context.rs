@@ -18,13 +18,14 @@ pub struct Context {
     pub host_workspace: Option<PathBuf>,
     /// `push`, `pull_request`, `workflow_dispatch`, …
     pub event: Option<String>,
-    /// The commit that the run is about; for a pull request its head, not the merge commit of `GITHUB_SHA`.
+    /// The commit that the run is about; for a pull request its head, not the merge commit of `GITHUB_SHA`. For
+    /// `pull_request_target` the head only if it is checked out.
     pub head_commit: Option<String>,
     /// `owner/name`.
     pub repository: Option<String>,
     /// The full reference: `refs/heads/main`, `refs/pull/42/merge`.
     pub reference: Option<String>,
-    /// The branch that a pull request goes to.
+    /// The branch that a pull request or a merge group goes to.
     pub base_branch: Option<String>,
     /// The repository's default branch, as the event tells it.
     pub default_branch: Option<String>,
@@ -62,6 +63,12 @@ impl Context {
         if context.head_commit.is_none() && !context.on_runner {
             context.head_commit = git::head_commit(&context.workspace);
         }
+        if context.event.as_deref() == Some("pull_request_target") {
+            // The event is of the base branch, and so is what is checked out, unless the workflow says otherwise.
+            let head = event.pointer("/pull_request/head/sha").and_then(Value::as_str).map(str::to_owned);
+            let checked_out = head.filter(|head| git::head_commit(&context.workspace).as_ref() == Some(head));
+            context.head_commit = checked_out.or(context.head_commit);
+        }
         (context, warnings)
     }
 
@@ -76,7 +83,7 @@ impl Context {
             head_commit: head_commit(environment, event),
             repository: variable("GITHUB_REPOSITORY"),
             reference: variable("GITHUB_REF"),
-            base_branch: variable("GITHUB_BASE_REF"),
+            base_branch: variable("GITHUB_BASE_REF").or_else(|| merge_base(event)),
             default_branch: event.pointer("/repository/default_branch").and_then(Value::as_str).map(str::to_owned),
             pull_request: event.pointer("/pull_request/number").and_then(Value::as_u64),
             run_url: run_url(environment),
@@ -119,6 +126,11 @@ fn head_commit(environment: &Environment, event: &Value) -> Option<String> {
         .and_then(|pointer| event.pointer(pointer)?.as_str())
         .or_else(|| environment.non_empty("GITHUB_SHA"))
         .map(str::to_owned)
+}
+
+/// The branch that a merge group goes to: `GITHUB_BASE_REF` is for pull requests only.
+fn merge_base(event: &Value) -> Option<String> {
+    event.pointer("/merge_group/base_ref")?.as_str()?.strip_prefix("refs/heads/").map(str::to_owned)
 }
 
 fn run_url(environment: &Environment) -> Option<String> {
@@ -211,6 +223,34 @@ mod tests {
             let environment = container().into_iter().chain([("GITHUB_EVENT_NAME", event_name)]).collect();
             let context = Context::new(&environment, Path::new("/"), &event);
             assert_eq!(context.head_commit.as_deref(), Some(expected), "{event_name}");
+        }
+    }
+
+    #[test]
+    fn a_merge_group_goes_to_a_branch() {
+        let environment = || container().into_iter().filter(|(name, _)| *name != "GITHUB_BASE_REF").collect();
+        let of = |event| Context::new(&environment(), Path::new("/"), &event).base_branch;
+        let group = |base| json!({"merge_group": {"head_sha": "group", "base_ref": base}});
+        assert_eq!(of(group("refs/heads/release/1")).as_deref(), Some("release/1"));
+        assert_eq!([of(group("release")), of(json!({}))], [None, None]);
+    }
+
+    #[test]
+    fn the_target_of_a_pull_request_is_no_build_of_its_head_unless_that_is_checked_out() {
+        let root = tempfile::tempdir().unwrap();
+        let (head, base) = ("0123456789012345678901234567890123456789", "9876543210987654321098765432109876543210");
+        let path = root.path().join("event.json");
+        std::fs::write(&path, json!({"pull_request": {"number": 42, "head": {"sha": head}}}).to_string()).unwrap();
+        std::fs::create_dir(root.path().join(".git")).unwrap();
+        for (checked_out, expected) in [(base, "merge"), (head, head), ("ref: refs/heads/none", "merge")] {
+            std::fs::write(root.path().join(".git/HEAD"), checked_out).unwrap();
+            let environment = container().into_iter().chain([
+                ("GITHUB_EVENT_NAME", "pull_request_target"),
+                ("GITHUB_EVENT_PATH", path.to_str().unwrap()),
+                ("GITHUB_WORKSPACE", root.path().to_str().unwrap()),
+            ]);
+            let (context, _) = Context::read(&environment.collect(), Path::new("/"));
+            assert_eq!((context.head_commit.as_deref(), context.pull_request), (Some(expected), Some(42)));
         }
     }
 

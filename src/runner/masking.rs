@@ -1,6 +1,7 @@
 //! Every secret of the inputs, told to the runner before anything else is printed.
 
-use crate::inputs::{Common, Inputs, RegistryCredential};
+use crate::address::{Address, Tls};
+use crate::inputs::{BuilderChoice, Common, Inputs, RegistryCredential};
 use crate::project::target::SecretSource;
 use crate::runner::Console;
 use crate::secret::Secret;
@@ -11,8 +12,11 @@ pub fn secrets(inputs: &Inputs) -> Vec<&Secret> {
         Inputs::Build(build) => (&build.common, &build.registry_auth, Some(build)),
         Inputs::Clear(clear) => (&clear.common, &clear.registry_auth, None),
     };
-    let Common { github_token, .. } = common;
+    let Common { github_token, builder, .. } = common;
     let mut secrets: Vec<_> = github_token.iter().collect();
+    if let BuilderChoice::Remote(Address::Tcp { tls: Some(Tls::Texts(texts)), .. }) = builder {
+        secrets.push(&texts.key);
+    }
     secrets.extend(registry_auth.iter().map(|RegistryCredential { password, .. }| password));
     if let Some(build) = build {
         secrets.extend(build.secrets.iter().filter_map(|secret| match &secret.source {

@@ -3,7 +3,9 @@
 //! A ledger says which records an image has; only what the engine has as well is worth offering. Whatever cannot be read
 //! is named and left out: a build without a record is slow, a build with a wrong one is wrong.
 
+mod bases;
 mod foreign;
+pub mod registry;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +20,12 @@ use crate::error::chain;
 use crate::image::ImageReference;
 use crate::outcome::build::UnusedSource;
 use crate::plan::build::{Complete, ImageCache};
+use crate::project::dockerfile::Dockerfile;
 use crate::project::target::{CacheSource, Target};
+use crate::registry::Registries;
+use registry::{Look, RemoteRecords};
+
+use crate::plan::build::cache_to::CachePlace;
 
 /// Where and how far to look.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +38,8 @@ pub struct Lookup<'a> {
     pub access: &'a Access,
     /// Records made before are not offered.
     pub oldest: Option<DateTime<Utc>>,
+    /// The registries.
+    pub registries: &'a Registries,
 }
 
 /// What was found for one target.
@@ -43,7 +52,9 @@ pub struct Found {
     pub records: Vec<Records>,
     /// What there is to keep.
     pub cache: ImageCache,
-    /// Cache sources that are not images of this engine: BuildKit asks for them itself.
+    /// Records in registries, whose layers are there.
+    pub remote: Vec<RemoteRecords>,
+    /// Cache sources in BuildKit's own terms: it asks for them itself.
     pub elsewhere: Vec<CacheSource>,
     /// What is offered, a line for each source, for the log.
     pub sources: Vec<String>,
@@ -62,8 +73,6 @@ pub struct Previous {
 
 /// Records and the image that must be there for them.
 struct Candidate {
-    /// The ledger, if it is one of those that are looked for by the run's own refs.
-    ledger: Option<String>,
     /// What the person is told of it.
     source: String,
     image_id: String,
@@ -71,10 +80,20 @@ struct Candidate {
 }
 
 impl Lookup<'_> {
-    /// Looks for everything that a target can take steps from.
-    pub async fn find(&self, target: &Target, identity: Option<&Identity>) -> Found {
+    /// Looks for everything that a target can take steps from, at `place` in a registry as well.
+    pub async fn find(
+        &self,
+        target: &Target,
+        dockerfile: Option<&Dockerfile>,
+        identity: Option<&Identity>,
+        place: Option<&CachePlace>,
+    ) -> Found {
         let keys = identity.map(|identity| self.access.keys(identity)).unwrap_or_default();
-        let (ledgers, (images, elsewhere, mut unused)) = tokio::join!(self.ledgers(&keys), self.images(target));
+        let (ledgers, (images, elsewhere, mut unused), bases) =
+            tokio::join!(self.ledgers(&keys), self.images(target), self.bases(target, dockerfile));
+        let (elsewhere, named) = in_registries(elsewhere);
+        let (remote, without) = self.remote(place, &named).await;
+        unused.extend(without);
         let mut readable = Vec::new();
         for (key, ledger) in keys.iter().zip(ledgers) {
             match ledger {
@@ -102,26 +121,45 @@ impl Lookup<'_> {
         let present = self.present(&candidates).await;
         let complete = previous.as_ref().filter(|found| own(found)).and_then(|found| complete(&found.ledger, &present));
         let previous = previous.map(|found| Previous { present: present.keys().cloned().collect(), ..found });
-        let mut chosen: Option<String> = None;
         let mut sources = Vec::new();
         let mut records = Vec::new();
         for candidate in candidates {
-            // One ledger, the nearest that is any good: of the same instruction on two branches the BuildKit of Docker 28
-            // may find the other branch's record, which does not fit, and look no further.
-            if candidate.ledger.is_some() && chosen.is_some() && candidate.ledger != chosen {
-                continue;
-            }
             let Some(details) = present.get(&candidate.image_id) else { continue };
-            let usable = self.usable(candidate.records, details);
-            let count = usable.count_with_results();
+            let usable = usable(candidate.records, details, &self.engine.info().store);
+            let count = self.young(&usable);
             if count > 0 {
-                chosen = chosen.or(candidate.ledger);
                 sources.push(format!("{count} from {}", candidate.source));
-                records.push(usable);
+                records.push(usable.with_bases(&bases));
             }
         }
-        let cache = ImageCache { offer: None, ledger: keys.into_iter().next(), complete, stages: false, unused };
-        Found { previous, records, cache, elsewhere, sources }
+        for remote in &remote {
+            sources.push(format!("{} from {}", remote.records.count_with_results(), remote.reference));
+        }
+        let ledger = keys.into_iter().next();
+        let cache_to = place.and_then(|place| place.write.clone());
+        let cache = ImageCache { ledger, complete, unused, cache_to, bases, ..ImageCache::default() };
+        Found { previous, records, remote, cache, elsewhere, sources }
+    }
+
+    /// Records in registries, if not all of them are too old.
+    async fn remote(
+        &self,
+        place: Option<&CachePlace>,
+        named: &[ImageReference],
+    ) -> (Vec<RemoteRecords>, Vec<UnusedSource>) {
+        let look = Look { registries: self.registries, platform: &self.engine.info().platform };
+        let (mut found, unused) = look.find(place, named).await;
+        found.retain(|remote| self.young(&remote.records) > 0);
+        (found, unused)
+    }
+
+    /// How many results are not too old. Those that are stay until all sources are merged: how old a stage is may be known
+    /// to another source than the one that has what was built upon it.
+    fn young(&self, records: &Records) -> usize {
+        match self.oldest {
+            Some(oldest) => records.clone().younger_than(oldest).count_with_results(),
+            None => records.count_with_results(),
+        }
     }
 
     /// The ledgers of these keys, as far as there are any.
@@ -178,31 +216,38 @@ impl Lookup<'_> {
         });
         join_all(looked_up).await.into_iter().flatten().collect()
     }
+}
 
-    /// Records whose layers are in the engine, in this image, and that are not too old.
-    fn usable(&self, records: Records, image: &ImageDetails) -> Records {
-        let records = match self.oldest {
-            Some(oldest) => records.younger_than(oldest),
-            None => records,
-        };
-        let own: BTreeSet<&str> = image.layers.iter().map(String::as_str).collect();
-        records.keep(|result| {
-            let layers: Vec<String> = result.layers().iter().map(|layer| layer.diff_id.to_string()).collect();
-            match self.engine.info().store {
-                // The store names an image by what is in it: where the image is, its layers are. But an export tells of
-                // every layer that happens to be there as a blob, and some are another image's.
-                ImageStore::Containerd => layers.iter().all(|layer| own.contains(layer.as_str())),
-                // A graph driver asks for a missing chain for almost a minute.
-                ImageStore::GraphDriver(_) => image.layers.iter().take(layers.len()).eq(&layers),
-            }
-        })
+/// Records whose layers are in the engine, in this image.
+fn usable(records: Records, image: &ImageDetails, store: &ImageStore) -> Records {
+    let own: BTreeSet<&str> = image.layers.iter().map(String::as_str).collect();
+    records.keep(|result| {
+        let layers: Vec<String> = result.layers().iter().map(|layer| layer.diff_id.to_string()).collect();
+        match store {
+            // The store names an image by what is in it: where the image is, its layers are. But an export tells of every
+            // layer that happens to be there as a blob, and some are another image's.
+            ImageStore::Containerd => layers.iter().all(|layer| own.contains(layer.as_str())),
+            // A graph driver asks for a missing chain for almost a minute.
+            ImageStore::GraphDriver(_) => image.layers.iter().take(layers.len()).eq(&layers),
+        }
+    })
+}
+
+/// What BuildKit is asked to import, and images that we look for ourselves.
+fn in_registries(sources: Vec<CacheSource>) -> (Vec<CacheSource>, Vec<ImageReference>) {
+    let (mut imports, mut images) = (Vec::new(), Vec::new());
+    for source in sources {
+        match source {
+            CacheSource::Image(reference) => images.push(reference),
+            CacheSource::BuildKit(_) => imports.push(source),
+        }
     }
+    (imports, images)
 }
 
 fn candidates(ledger: &Ledger) -> impl Iterator<Item = Candidate> {
     let of = ledger.key.name();
     ledger.images.iter().map(move |image| Candidate {
-        ledger: Some(of.clone()),
         source: match &image.role {
             Role::Final => format!("{} ({of})", image.reference),
             Role::Stage { name } => format!("stage {name} ({of})"),
@@ -217,4 +262,67 @@ fn complete(ledger: &Ledger, present: &BTreeMap<String, ImageDetails>) -> Option
     let mut there = ledger.images.iter().filter(|image| present.contains_key(image.id.as_str()));
     let image_id = there.find(|image| image.role == Role::Final)?.id.to_string();
     Some(Complete { image_id })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::json;
+
+    use super::usable;
+    use crate::cache::records::{Digest, Records};
+    use crate::engine::{ImageDetails, ImageStore};
+
+    fn layer(name: &str) -> Digest {
+        Digest::of(name.as_bytes())
+    }
+
+    /// Two steps upon a base image, each with a layer.
+    fn records() -> Records {
+        let names = ["base", "first", "second"];
+        let layers: Vec<_> = names.iter().map(|name| layer(name)).collect();
+        let at = "2026-11-01T10:00:00Z";
+        let records = json!([
+            {"digest": layer("op 1"), "layers": [{"layer": 1, "createdAt": at}]},
+            {"digest": layer("op 2"), "inputs": [[{"link": 0}]], "layers": [{"layer": 2, "createdAt": at}]},
+        ]);
+        let config = json!({
+            "moby.buildkit.cache.v0": base64(&records.to_string()),
+            "rootfs": {"type": "layers", "diff_ids": layers},
+            "history": names.map(|_| json!({"created": at})),
+        });
+        Records::from_image_config(config.to_string().as_bytes()).unwrap().unwrap()
+    }
+
+    fn base64(text: &str) -> String {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD.encode(text)
+    }
+
+    fn image(layers: &[&str]) -> ImageDetails {
+        ImageDetails {
+            id: layer("image").to_string(),
+            layers: layers.iter().map(|name| layer(name).to_string()).collect(),
+            labels: BTreeMap::new(),
+            tags: Vec::new(),
+            digests: Vec::new(),
+            size: 1,
+        }
+    }
+
+    #[test]
+    fn a_ledger_offers_no_layer_that_its_image_does_not_own() {
+        let results = |image: &ImageDetails, store: &ImageStore| usable(records(), image, store).count_with_results();
+        let graph = ImageStore::GraphDriver("overlay2".to_owned());
+        for store in [&graph, &ImageStore::Containerd] {
+            assert_eq!(results(&image(&["base", "first", "second"]), store), 2, "{store:?}");
+            assert_eq!(results(&image(&["base", "first"]), store), 1, "{store:?}");
+            assert_eq!(results(&image(&["other"]), store), 0, "{store:?}");
+            // An image whose content is gone.
+            assert_eq!(results(&image(&[]), store), 0, "{store:?}");
+        }
+        // The same layers upon another one are another chain.
+        assert_eq!(results(&image(&["other", "base", "first", "second"]), &graph), 0);
+    }
 }

@@ -49,6 +49,7 @@ impl<'a> Scene<'a> {
 
     fn build(&self, commit: Option<&str>) -> Finished {
         let action = Action::new(self.engine, self.project.path()).input("tags", &self.tag);
+        let action = action.input("report", "summary, annotations");
         let action = match commit {
             Some(commit) => action.variable("GITHUB_SHA", commit),
             None => action,
@@ -85,6 +86,13 @@ on_every_engine!(is_given_where_it_is_sure_and_not_when_it_was_followed, |engine
     let commit = scene.build(Some(NEXT_COMMIT));
     let above = ("commit-above-steps".to_owned(), 5, vec!["RUN npm ci".to_owned()]);
     assert_eq!(advice(&commit), [above], "{}", commit.stdout);
+    let notices = |finished: &Finished| finished.stdout.lines().filter(|line| line.starts_with("::notice ")).count();
+    assert_eq!((notices(&first), notices(&commit)), (0, 1), "{}", commit.stdout);
+    let notice = commit.stdout.lines().find(|line| line.starts_with("::notice ")).unwrap();
+    for part in ["file=Dockerfile", "line=5", "could be faster", "Move ARG GIT_COMMIT_HASH below RUN npm ci"] {
+        assert!(notice.contains(part), "{part}: {notice}");
+    }
+    assert!(commit.summary.contains("Move `ARG GIT_COMMIT_HASH` below `RUN npm ci`"), "{}", commit.summary);
     scene.write("app/main.js", "second\n");
     let sources = scene.build(Some(NEXT_COMMIT));
     let named = ["COPY app .", "RUN npm ci", "app/package.json"].map(str::to_owned).to_vec();
@@ -98,6 +106,32 @@ on_every_engine!(is_given_where_it_is_sure_and_not_when_it_was_followed, |engine
     let steps = followed.result()["images"][0]["steps"].clone();
     let npm = steps.as_array().unwrap().iter().find(|step| step["name"].as_str().unwrap().ends_with("npm ci")).unwrap();
     assert_eq!(npm["cached"], true);
+});
+
+on_every_engine!(of_two_images_the_one_that_ends_last_is_critical, |engine| {
+    let (fast, slow, shared) = (unique("fast"), unique("slow"), unique("shared"));
+    let compose = format!(
+        "services:\n  fast:\n    image: {fast}\n    build:\n      context: .\n      target: fast\n\
+         \x20 slow:\n    image: {slow}\n    build:\n      context: .\n      target: slow\n"
+    );
+    let dockerfile = format!(
+        "FROM busybox:1.36 AS shared\nRUN echo {shared} > /out && sleep 1\n\
+         FROM shared AS fast\nRUN echo fast > /fast\n\
+         FROM shared AS slow\nRUN echo slow > /slow && sleep 3\n"
+    );
+    let images = Images::since_now(engine);
+    let project = Project::new(&[("Dockerfile", &dockerfile), ("compose.yaml", &compose)]);
+    let built = Action::new(engine, project.path()).input("compose-file", "compose.yaml").run().expect_code(0);
+    let result = built.result();
+    let steps = result["images"].as_array().unwrap().iter().flat_map(|image| {
+        let critical = image["steps"].as_array().unwrap().iter().filter(|step| step["critical"] == true);
+        critical.map(|step| step["name"].as_str().unwrap().split(' ').next().unwrap().to_owned())
+    });
+    let mut stages: Vec<String> = steps.collect();
+    stages.sort_unstable();
+    // Whichever image ran the step that both have: it is there once.
+    assert_eq!(stages, ["[shared", "[slow"], "{}", built.output("result"));
+    drop(images);
 });
 
 on_every_engine!(the_slower_of_two_stages_is_critical, |engine| {

@@ -12,7 +12,7 @@ use watchparty_cache::address::Address;
 use watchparty_cache::buildkit::usage;
 use watchparty_cache::buildkit::{Connection, Transport};
 use watchparty_cache::engine::{
-    ClassicBuild, ClassicEvent, Engine, EngineInfo, Image, ImageStore, Mark, Parents, Tombstone,
+    ClassicBuild, ClassicEvent, Engine, EngineInfo, FoundTombstone, Image, ImageStore, Mark, Parents, Tombstone,
 };
 use watchparty_cache::execute::clear::{BuilderCache, BuilderError, Clear, dry_run};
 use watchparty_cache::inputs::ClearScope;
@@ -136,12 +136,18 @@ on_every_engine!(marks_survive_and_leave_nothing_behind, |place| {
         };
         let first = mark(1_800_000_000);
         assert_eq!(engine.tombstone(&first.repository).await.unwrap(), None);
-        engine.remove_tombstone(&first.repository).await.unwrap();
-        engine.write_tombstone(&first).await.unwrap();
-        assert_eq!(engine.tombstone(&first.repository).await.unwrap(), Some(Mark::Known(first.clone())));
+        let name = Tombstone::name_for(&first.repository);
+        engine.remove_tombstone(&name).await.unwrap();
+        let id = engine.write_tombstone(&first).await.unwrap().id;
+        let found = FoundTombstone { id: id.clone(), mark: Mark::Known(first.clone()) };
+        assert_eq!(engine.tombstone(&first.repository).await.unwrap(), Some(found));
 
         let second = Tombstone { builder_cleared: false, run_url: None, ..first.clone() };
-        engine.write_tombstone(&second).await.unwrap();
+        let second_id = engine.write_tombstone(&second).await.unwrap().id;
+        engine.remove_nameless_tombstones(&[id.clone()].into()).await.unwrap();
+        // Who saw the first one takes nothing away.
+        engine.remove_tombstone(&id).await.unwrap();
+        assert_eq!(engine.tombstone(&first.repository).await.unwrap().map(|found| found.id), Some(second_id));
         let found: Vec<_> = engine.images().await.unwrap().iter().filter_map(Image::tombstone).collect();
         assert!(found.contains(&Mark::Known(second.clone())), "{found:?}");
         let dangling = docker(
@@ -150,10 +156,10 @@ on_every_engine!(marks_survive_and_leave_nothing_behind, |place| {
         );
         assert_eq!(dangling, "", "the first mark stayed behind");
 
-        let name = Tombstone::name_for(&first.repository);
         docker(place, &["tag", "busybox:1.36", &name]);
-        assert_eq!(engine.tombstone(&first.repository).await.unwrap(), Some(Mark::Unknown));
-        engine.remove_tombstone(&first.repository).await.unwrap();
+        let found = engine.tombstone(&first.repository).await.unwrap();
+        assert_eq!(found.map(|found| found.mark), Some(Mark::Unknown));
+        engine.remove_tombstone(&name).await.unwrap();
         assert_eq!(engine.tombstone(&first.repository).await.unwrap(), None);
         docker(place, &["image", "prune", "-f", "--filter", "label=watchparty-cache.tombstone"]);
         assert!(!docker(place, &["images", "-q", "busybox:1.36"]).is_empty());
@@ -310,13 +316,14 @@ on_every_engine!(a_clear_is_proven_and_the_second_finds_nothing, |place| {
         assert_eq!(engine.inspect_image(&tag).await.unwrap(), None);
 
         let repository = tag.trim_end_matches(":1");
-        let Some(Mark::Known(mark)) = engine.tombstone(repository).await.unwrap() else { panic!("no mark") };
-        assert_eq!((mark.cleared_at, mark.builder_cleared), (request.now, true));
+        let mark = async || engine.tombstone(repository).await.unwrap().map(|found| found.mark);
+        let Some(Mark::Known(left)) = mark().await else { panic!("no mark") };
+        assert_eq!((left.cleared_at, left.builder_cleared), (request.now, true));
 
         let again = clear(&engine, &request).await;
         assert_eq!((again.items.as_slice(), again.freed_bytes, again.verified), ([].as_slice(), 0, Some(true)));
-        assert!(matches!(engine.tombstone(repository).await.unwrap(), Some(Mark::Known(_))));
-        engine.remove_tombstone(repository).await.unwrap();
+        assert!(matches!(mark().await, Some(Mark::Known(_))));
+        engine.remove_tombstone(&Tombstone::name_for(repository)).await.unwrap();
     });
 });
 
@@ -331,7 +338,7 @@ on_every_engine!(freed_bytes_do_not_count_what_the_builder_still_holds, |place| 
         let builder_only = ClearScope { builder: true, ..ClearScope::default() };
         let outcome = clear(&engine, &ClearRequest { scope: builder_only, ..request(&[], &[&tag]) }).await;
         assert!(outcome.freed_bytes > 6_000_000, "{outcome:#?}");
-        engine.remove_tombstone(tag.trim_end_matches(":1")).await.unwrap();
+        engine.remove_tombstone(&Tombstone::name_for(tag.trim_end_matches(":1"))).await.unwrap();
     });
 });
 
@@ -353,8 +360,8 @@ on_every_engine!(what_is_in_use_stays_and_is_not_called_cleared, |place| {
         assert!(engine.inspect_image(&used).await.unwrap().is_some());
         docker(place, &["rm", &name]);
         docker(place, &["rmi", &used]);
-        engine.remove_tombstone(&used).await.unwrap();
-        engine.remove_tombstone(&free).await.unwrap();
+        engine.remove_tombstone(&Tombstone::name_for(&used)).await.unwrap();
+        engine.remove_tombstone(&Tombstone::name_for(&free)).await.unwrap();
     });
 });
 
@@ -394,7 +401,7 @@ on_every_engine!(one_item_that_fails_does_not_keep_the_others, |place| {
         docker(place, &["rmi", &busy]);
         docker(place, &["builder", "prune", "-af"]);
         engine.remove_tombstone(&busy).await.unwrap();
-        engine.remove_tombstone(&free).await.unwrap();
+        engine.remove_tombstone(&Tombstone::name_for(&free)).await.unwrap();
     });
 });
 

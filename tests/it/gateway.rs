@@ -140,7 +140,7 @@ on_every_engine!(the_engine_survives_gateways_that_end_at_any_moment, |engine| {
 });
 
 #[test]
-fn a_gateway_whose_engine_is_gone_says_so_at_once() {
+fn a_gateway_whose_engine_is_gone_says_so_at_once_engine_28_graph() {
     let real = engine("28-graph");
     let proxy = Proxy::new(&real, Manner::Itself);
     connected(&proxy.engine(&real), async |connection: Connection| {
@@ -270,7 +270,7 @@ on_every_engine!(a_layer_that_vanished_is_asked_for_before_the_engine_gives_up, 
         let (store, stores, imports) = records.offered();
         let begun = Instant::now();
         let missing = tokio::select! {
-            missing = store.asked_for_missing() => missing,
+            missing = store.asked_for_missing() => missing.digest,
             (solved, _) = build(&connection, project.path(), stores, rebuild(&name, imports)) => {
                 panic!("nothing was asked for: {:?}", solved.result)
             }

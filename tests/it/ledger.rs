@@ -34,6 +34,7 @@ fn ledger(key: &LedgerKey, previous: Option<&Ledger>, bytes: usize) -> Ledger {
         at,
         commit: Some("c0ffee".into()),
         seconds: 1.5,
+        run_seconds: Some(2.5),
         cached: 1,
         total: 2,
         kind: BuildKind::Warm,
@@ -46,6 +47,7 @@ fn ledger(key: &LedgerKey, previous: Option<&Ledger>, bytes: usize) -> Ledger {
         event: Some("push".into()),
         run_url: None,
         images: vec![image],
+        earlier: vec![],
         superseded: vec![],
         steps: vec![],
         // What JSON and HTML escape, and what is no ASCII.

@@ -18,11 +18,16 @@
 //! | `compose` | Compose projects: order, names, labels |
 //! | `classic` | the classic builder: its cache, its failures, its context |
 //! | `clear` | what a clear removes, keeps and proves |
+//! | `remote_builder` | a BuildKit daemon at an address: TLS, loading, faults |
 //! | `remote` | clears of what is at GitHub: package versions, caches of Actions |
 //! | `registry` | tags of registries cleared, and registries that answer wrongly; needs no engine |
+//! | `push` | images go to their registry, or it is said why not |
+//! | `registry_cache` | the cache in a registry: for engines that have nothing, whatever happens to it |
 //! | `faults` | bad input, dead engines, signals |
 //! | `transport` | the ways to an engine's BuildKit, its going away |
 //! | `gateway` | configs of local images, cache records written to us and read from us |
+//! | `runner` | the action's image, started as the GitHub runner starts it |
+//! | `act` | the README's workflows from end to end |
 //! | `github` | what GitHub is told of a build, and what is done where it cannot be told |
 //! | `ssh` | keys and agents in builds |
 //! | `engine` | the engine API module on its own |
@@ -32,6 +37,7 @@
 
 mod support;
 
+mod act;
 mod advice;
 mod build;
 mod cache;
@@ -48,8 +54,12 @@ mod image_cache;
 mod ledger;
 mod memory;
 mod options;
+mod push;
 mod reasons;
 mod registry;
+mod registry_cache;
 mod remote;
+mod remote_builder;
+mod runner;
 mod ssh;
 mod transport;

@@ -1,5 +1,6 @@
 //! Memory: a large context is sent file by file, and never held.
 
+use std::process::{Child, Output};
 use std::time::Duration;
 
 use crate::support::{Action, Project, docker, engine, unique};
@@ -13,6 +14,22 @@ fn held(process: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
     line.split_whitespace().next()?.parse().ok()
+}
+
+/// Waits for a process, and gives the most that it held at any time in KiB.
+pub(crate) fn watch(child: Child) -> (Output, u64) {
+    let process = child.id();
+    let (done, poll) = std::sync::mpsc::channel::<()>();
+    let poller = std::thread::spawn(move || {
+        let mut highest = 0;
+        while poll.recv_timeout(Duration::from_millis(5)).is_err() {
+            highest = held(process).unwrap_or(0).max(highest);
+        }
+        highest
+    });
+    let output = child.wait_with_output().unwrap();
+    done.send(()).unwrap();
+    (output, poller.join().unwrap())
 }
 
 /// A context of 20,000 files that cannot be compressed, 329 MB together.
@@ -41,18 +58,7 @@ fn a_large_context_takes_little_memory_engine_28_graph() {
     let tag = unique("memory");
     let action = Action::new(&engine, project.path()).input("tags", &tag);
     let child = action.start();
-    let process = child.id();
-    let (done, poll) = std::sync::mpsc::channel::<()>();
-    let poller = std::thread::spawn(move || {
-        let mut highest = 0;
-        while poll.recv_timeout(Duration::from_millis(5)).is_err() {
-            highest = held(process).unwrap_or(0).max(highest);
-        }
-        highest
-    });
-    let output = child.wait_with_output().unwrap();
-    done.send(()).unwrap();
-    let highest = poller.join().unwrap();
+    let (output, highest) = watch(child);
     let finished = action.finish(&output).expect_code(0);
     let sent = finished.result()["images"][0]["context_bytes"].as_u64().unwrap();
     assert!(sent >= u64::from(FILES) * SIZE as u64, "{sent} bytes travelled");

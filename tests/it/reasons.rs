@@ -2,11 +2,13 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::image_cache::prune;
-use crate::support::{Action, Engine, Finished, Images, Project, docker, on_every_engine, unique};
+use crate::support::{Action, Engine, Finished, Images, LongStep, Project, docker, on_every_engine, unique};
 
 /// Three stages upon an image of ours, `BASE`.
 const DOCKERFILE: &str = "FROM BASE AS deps\n\
@@ -215,6 +217,21 @@ on_every_engine!(what_changed, |engine| {
     scene.dockerfile(|text| text);
     let back = scene.action().run().expect_code(0);
     assert!(said(&back).iter().all(|step| !step.contains("unknown")), "{:?}", said(&back));
+    // Another owner is no other file, and the same image under another name, or the old name once more, no other base.
+    for file in ["src/a", "run.sh"] {
+        std::os::unix::fs::chown(scene.project.path().join(file), Some(1234), Some(1234)).unwrap();
+    }
+    assert_said(&scene.build(), &[], "another owner");
+    let other = format!("{}-again", scene.base);
+    docker(engine, &["tag", &scene.base, &other]);
+    docker(engine, &["image", "rm", &scene.base]);
+    docker(engine, &["tag", &other, &scene.base]);
+    assert_said(&scene.build(), &[], "the same base, tagged anew");
+    scene.dockerfile(|text| text.replace(&scene.base, &other));
+    assert_said(&scene.build(), &[], "the same base under another name");
+    scene.dockerfile(|text| text);
+    docker(engine, &["image", "rm", &other]);
+
     let before = scene.base_id();
     scene.make_base();
     let moved = scene.build();
@@ -227,9 +244,10 @@ on_every_engine!(what_changed, |engine| {
 
 on_every_engine!(what_became_of_the_cache, |engine| {
     let scene = Scene::new(engine);
+    // A source that cannot be read may never have had these steps: it is named, and is the reason of none.
     let unreadable = scene.action().input("cache-from", "127.0.0.1:1/none:1").run().expect_code(0);
-    let reason = "source-unreadable 127.0.0.1:1/none:1";
-    assert_said(&unreadable, &STEPS.map(|step| (step, reason)), "a cache source that cannot be read");
+    assert_said(&unreadable, &STEPS.map(|step| (step, "first-build")), "a cache source that cannot be read");
+    assert_eq!(unreadable.result()["images"][0]["unused_sources"][0]["source"], "127.0.0.1:1/none:1");
 
     // The images are gone and the builder's records with them; one file changed besides.
     let ours: Vec<String> = scene.images.of_kind("stage").into_iter().chain([scene.tag.clone()]).collect();
@@ -272,6 +290,16 @@ on_every_engine!(what_became_of_the_cache, |engine| {
     // What the stage makes is the same as in the branch's build.
     assert_said(&asked, &[(SOURCES, "asked"), (MAKE, "asked")], "asked for a stage");
 
+    // A clear of something else is no clear of this one, also where it takes the builder's records along.
+    let other = unique("other");
+    docker(engine, &["tag", "busybox:1.36", &other]);
+    scene.build();
+    scene.action().input("tags", &other).input("mode", "clear").run().expect_code(0);
+    scene.change("run.sh");
+    let changed = scene.build();
+    let expected = [(SCRIPT, "files-changed run.sh +0 -0"), (TAKE, script.as_str()), (FINISH, &script)];
+    assert_said(&changed, &expected, "another repository was cleared");
+
     scene.action().input("mode", "clear").run().expect_code(0);
     assert_said(&scene.build(), &STEPS.map(|step| (step, "cleared")), "cleared");
 
@@ -310,6 +338,12 @@ on_every_engine!(what_fails_and_what_hides, |engine| {
     let moved = earlier("COPY deps.txt");
     let expected = [("COPY deps.txt", "instruction-changed"), ("RUN date", &*moved), ("COPY run.sh", &*moved)];
     assert_said(&scene.build(), &expected, "a copy moved up");
+
+    // What was asked for is the reason, whatever changed besides.
+    scene.change("run.sh");
+    let asked = scene.action().input("no-cache", "true").run().expect_code(0);
+    let steps = ["COPY src", "RUN test", "COPY deps.txt", "RUN date", "COPY run.sh"];
+    assert_said(&asked, &steps.map(|step| (step, "asked")), "asked for everything");
 });
 
 /// The steps of two images that are the same: each is run once, for one reason.
@@ -354,6 +388,31 @@ on_every_engine!(what_is_not_plain_to_see, |engine| {
     scene.change("src/a");
     let other = scene.action().input("target", "a").run().expect_code(0);
     assert_said(&other, &[(mount, "first-build")], "another target");
+});
+
+on_every_engine!(what_is_cut_short, |engine| {
+    let scene = Scene::new(engine);
+    let long = LongStep::new();
+    let slow = format!("RUN test ! -e /src/slow || {}", long.command);
+    scene.dockerfile(|_| format!("FROM busybox:1.36\nCOPY src /src\n{slow}\nCOPY run.sh /\n"));
+    scene.build();
+
+    scene.change("src/slow");
+    let action = scene.action();
+    let run = action.start();
+    assert!(long.waits_until(true, Duration::from_secs(30)), "the step never began");
+    std::thread::sleep(Duration::from_millis(1500));
+    kill_process(Pid::from_child(&run), Signal::INT).unwrap();
+    let asked = Instant::now();
+    let cancelled = action.finish(&run.wait_with_output().unwrap()).expect_code(130);
+    assert!(asked.elapsed() < Duration::from_secs(7), "{:?}", asked.elapsed());
+    let expected = [("COPY src", "files-changed src/slow +0 -0"), ("RUN test", "earlier-step COPY src")];
+    assert_said(&cancelled, &expected, "cancelled");
+    let result = cancelled.result();
+    let step = &result["images"][0]["steps"][1];
+    let seconds = step["duration_seconds"].as_f64().unwrap();
+    assert!(step["status"] == "cancelled" && seconds >= 1.0, "{step}");
+    assert!(cancelled.summary.contains("cut&nbsp;short; builds on"), "{}", cancelled.summary);
 });
 
 on_every_engine!(the_classic_builder_tells_little, |engine| {

@@ -11,7 +11,7 @@ fn project() -> Project {
 }
 
 #[test]
-fn docker_29_is_spoken_to_on_the_socket_itself() {
+fn docker_29_is_spoken_to_on_the_socket_itself_engine_28_containerd() {
     let real = engine("28-containerd");
     let proxy = Proxy::new(&real, Manner::Docker29);
     let project = project();

@@ -34,7 +34,8 @@ impl Credentials {
         self.logins.iter().map(|(host, login)| (host.as_str(), login))
     }
 
-    fn find(&self, host: &str) -> Option<&Login> {
+    /// The login at a registry, by its host in an image's name.
+    pub fn find(&self, host: &str) -> Option<&Login> {
         self.logins.get(&canonical(host))
     }
 }

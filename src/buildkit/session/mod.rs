@@ -7,13 +7,14 @@
 mod auth;
 mod carrier;
 mod content;
+pub mod filesend;
 pub mod filesync;
 mod health;
 mod secrets;
 mod ssh;
 
 pub use auth::Credentials;
-pub use content::{ContentStore, ContentStores};
+pub use content::{ContentStore, ContentStores, Missing};
 pub use secrets::{MAX_SECRET, Secrets};
 pub use ssh::{KeyError, SshAgents, SshError};
 
@@ -22,6 +23,7 @@ use std::convert::Infallible;
 use bollard_buildkit_proto::health::health_server::HealthServer;
 use bollard_buildkit_proto::moby::buildkit::secrets::v1::secrets_server::SecretsServer;
 use bollard_buildkit_proto::moby::filesync::v1::auth_server::AuthServer;
+use bollard_buildkit_proto::moby::filesync::v1::file_send_server::FileSendServer;
 use bollard_buildkit_proto::moby::filesync::v1::file_sync_server::FileSyncServer;
 use bollard_buildkit_proto::moby::sshforward::v1::ssh_server::SshServer;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -33,6 +35,7 @@ use tonic::transport::Server;
 
 use super::connection::Connection;
 use super::error::BuildKitError;
+use filesend::FileReceiver;
 use filesync::FileSyncService;
 
 /// The daemon's own limit for a message (`defaults.DefaultMaxSendMsgSize`).
@@ -59,6 +62,13 @@ impl Services {
     pub fn with_files(self, files: FileSyncService) -> Self {
         let server = FileSyncServer::new(files).max_decoding_message_size(MAX_MESSAGE);
         self.with(server.max_encoding_message_size(MAX_MESSAGE), &filesync::METHODS)
+    }
+
+    /// Takes the files of exporters.
+    #[must_use]
+    pub fn with_files_taken(self, receiver: FileReceiver) -> Self {
+        let server = FileSendServer::new(receiver).max_decoding_message_size(MAX_MESSAGE);
+        self.with(server, &filesend::METHODS)
     }
 
     /// Offers secrets.

@@ -1,7 +1,7 @@
 //! Gathers `StatusResponse`s: gives events at once, and the whole trace at the end.
 
 use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bollard_buildkit_proto::google::protobuf::Timestamp;
 use bollard_buildkit_proto::moby::buildkit::v1 as api;
@@ -19,6 +19,7 @@ pub struct Collector {
     masks: Masks,
     by_digest: HashMap<String, usize>,
     vertices: Vec<Gathered>,
+    clock: Clock,
 }
 
 struct Gathered {
@@ -41,6 +42,7 @@ impl Collector {
     pub fn take(&mut self, status: &api::StatusResponse) -> Vec<Event> {
         let mut events = Vec::new();
         for vertex in &status.vertexes {
+            self.clock.read(vertex.started.as_ref().into_iter().chain(&vertex.completed).filter_map(time));
             self.begin(vertex, &mut events);
         }
         for progress in &status.statuses {
@@ -62,7 +64,13 @@ impl Collector {
         events
     }
 
-    /// Everything that was told.
+    /// Everything that was told of a solve that broke off at that moment.
+    pub fn break_off(self, at: Instant) -> Trace {
+        let broke_off = self.clock.at(at);
+        Trace { broke_off, ..self.finish() }
+    }
+
+    /// Everything that was told of a solve.
     pub fn finish(self) -> Trace {
         let mut vertices: Vec<Vertex> = Vec::with_capacity(self.vertices.len());
         for mut gathered in self.vertices {
@@ -75,7 +83,7 @@ impl Collector {
         }
         let mut vertices = merge_steps(vertices);
         sort(&mut vertices);
-        Trace { vertices }
+        Trace { vertices, broke_off: None }
     }
 
     fn begin(&mut self, report: &api::Vertex, events: &mut Vec<Event>) {
@@ -223,6 +231,24 @@ fn masked_kind(kind: Kind, masks: &Masks) -> Kind {
     }
 }
 
+/// The builder's clock, which may differ from ours: the latest time that it told, and when that was.
+#[derive(Default)]
+struct Clock(Option<(SystemTime, Instant)>);
+
+impl Clock {
+    fn read(&mut self, told: impl Iterator<Item = SystemTime>) {
+        // What was longest on its way is furthest behind.
+        let here = Instant::now();
+        let ahead = told.max().filter(|told| self.at(here).is_none_or(|now| now < *told));
+        self.0 = ahead.map(|told| (told, here)).or(self.0);
+    }
+
+    /// What it says at a moment of ours; never less than it told.
+    fn at(&self, moment: Instant) -> Option<SystemTime> {
+        self.0.and_then(|(told, at)| told.checked_add(moment.saturating_duration_since(at)))
+    }
+}
+
 /// One span for each start; a later report of the same start brings its end.
 fn record(intervals: &mut Vec<Span>, start: SystemTime, end: Option<SystemTime>) {
     match intervals.iter_mut().find(|span| span.start == start) {
@@ -291,7 +317,7 @@ fn sort(vertices: &mut Vec<Vertex>) {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use bollard_buildkit_proto::google::protobuf::Timestamp;
     use bollard_buildkit_proto::moby::buildkit::v1 as api;
@@ -342,6 +368,26 @@ mod tests {
         assert_eq!(trace.vertices[0].intervals.len(), 2);
         assert_eq!(trace.vertices[0].duration(), Duration::from_secs(3));
         assert_eq!(events.iter().filter(|event| matches!(event, Event::Finished { .. })).count(), 1);
+    }
+
+    #[test]
+    fn a_solve_that_breaks_off_ends_by_the_builders_clock() {
+        let mut collector = Collector::default();
+        let begun = Instant::now();
+        collector.take(&status(vec![vertex("a", "[2/3] RUN x", false, (at(5), None))]));
+        std::thread::sleep(Duration::from_millis(20));
+        // Old news does not turn the clock back.
+        collector.take(&status(vec![vertex("b", "[3/3] RUN y", false, (at(1), at(2)))]));
+        let ended = Instant::now();
+        // What is still on its way then takes no part in it.
+        std::thread::sleep(Duration::from_millis(20));
+        let trace = collector.break_off(ended);
+        let after = trace.broke_off.unwrap().duration_since(trace.vertices[0].intervals[0].start).unwrap();
+        assert!(
+            (Duration::from_millis(20)..=begun.elapsed().saturating_sub(Duration::from_millis(20))).contains(&after),
+            "{after:?}"
+        );
+        assert_eq!(Collector::default().break_off(ended).broke_off, None);
     }
 
     #[test]

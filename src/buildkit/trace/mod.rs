@@ -20,6 +20,8 @@ pub const TAIL_LINES: usize = 40;
 pub struct Trace {
     /// The vertices.
     pub vertices: Vec<Vertex>,
+    /// When a solve that was not finished broke off, by the builder's clock: what was at work then has no other end.
+    pub broke_off: Option<SystemTime>,
 }
 
 /// One vertex, all reports of its digest merged.

@@ -33,6 +33,15 @@ pub struct CachedImage {
     pub records: Records,
 }
 
+/// What was known of an image at an earlier build: of layers that the builder may still have, under keys that it may not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Earlier {
+    /// Which image.
+    pub role: Role,
+    /// [`CachedImage::records`] as they were, of results that the image has not any more.
+    pub records: Records,
+}
+
 /// What a cached image is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -80,6 +89,9 @@ pub struct BuildRecord {
     pub commit: Option<String>,
     /// How long it took.
     pub seconds: f64,
+    /// How long the whole run took, until its ledgers were written; `None` in ledgers of before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_seconds: Option<f64>,
     /// Steps that came from a cache.
     pub cached: u32,
     /// All its steps.

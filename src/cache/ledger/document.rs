@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{BuildRecord, CachedImage, ImageId, LedgerKey, Scope, StepFact};
+use super::{BuildRecord, CachedImage, Earlier, ImageId, LedgerKey, Role, Scope, StepFact};
 use crate::engine::LedgerContent;
 
 /// The version of the document that this program writes, and the only one that it reads.
@@ -17,8 +17,13 @@ pub const MAX_DOCUMENT: usize = 4 << 20;
 /// Bytes of the largest document that is written with its evidence: the engine reads every image's configuration for every
 /// list of images, and a larger one would make them slow for everybody.
 const MAX_WITH_EVIDENCE: usize = 1 << 20;
+/// Bytes of the largest document that is written with records of earlier builds: it is read before every build.
+const MAX_WITH_EARLIER: usize = 256 << 10;
 /// Builds that a ledger remembers.
 pub const HISTORY: usize = 30;
+/// Earlier builds of which a ledger remembers results, of each image. Who goes back to an earlier base image finds what the builder
+/// still has of it, under keys that tell less than these records do.
+pub const EARLIER: usize = 32;
 
 /// What is known of the image cache of one image, for one Git reference.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +42,9 @@ pub struct Ledger {
     pub run_url: Option<String>,
     /// The images that the last build made.
     pub images: Vec<CachedImage>,
+    /// What was known of the same images before, of results that are not theirs any more; of each the newest build first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Earlier>,
     /// Images of earlier builds that should have gone and were in use.
     pub superseded: Vec<ImageId>,
     /// The steps of the last build.
@@ -63,6 +71,8 @@ pub struct Build {
     pub run_url: Option<String>,
     /// [`Ledger::images`].
     pub images: Vec<CachedImage>,
+    /// [`Ledger::earlier`].
+    pub earlier: Vec<Earlier>,
     /// [`Ledger::superseded`].
     pub superseded: Vec<ImageId>,
     /// [`Ledger::steps`].
@@ -151,17 +161,33 @@ impl Ledger {
 
     /// The document's text: JSON, at most [`MAX_DOCUMENT`] bytes.
     ///
-    /// Where it would be larger it goes without evidence: a cache that cannot say why it missed is a cache all the same.
+    /// Where it would be larger it goes without the oldest records, and then without evidence: a cache that cannot say why it missed
+    /// is a cache all the same.
     ///
     /// # Errors
     /// [`EncodeError`].
     pub fn encode(&self) -> Result<String, EncodeError> {
         let document = serde_json::to_string(self)?;
-        if document.len() <= MAX_WITH_EVIDENCE {
+        if document.len() <= MAX_WITH_EARLIER || (self.earlier.is_empty() && document.len() <= MAX_WITH_EVIDENCE) {
             return Ok(document);
+        }
+        if !self.earlier.is_empty() {
+            return self.with_less_of_before().encode();
         }
         let document = serde_json::to_string(&Self { evidence: Value::Null, ..self.clone() })?;
         if document.len() <= MAX_DOCUMENT { Ok(document) } else { Err(EncodeError::TooLarge { bytes: document.len() }) }
+    }
+
+    /// With the newer half of what is remembered of each image.
+    fn with_less_of_before(&self) -> Self {
+        let count = |role: &Role| self.earlier.iter().filter(|earlier| earlier.role == *role).count();
+        let mut seen: Vec<&Role> = Vec::new();
+        let newer = self.earlier.iter().filter(|earlier| {
+            let age = seen.iter().filter(|role| ***role == earlier.role).count();
+            seen.push(&earlier.role);
+            age < count(&earlier.role) / 2
+        });
+        Self { earlier: newer.cloned().collect(), ..self.clone() }
     }
 
     /// The ledger that a build leaves in the place of `previous`, which has the same key; one that has not leaves no
@@ -179,6 +205,7 @@ impl Ledger {
             commit: build.record.commit,
             run_url: build.run_url,
             images: build.images,
+            earlier: build.earlier,
             superseded: build.superseded,
             steps: build.steps,
             evidence: build.evidence,
@@ -257,9 +284,12 @@ pub(super) mod tests {
     use chrono::DateTime;
     use serde_json::{Value, json};
 
-    use super::{Build, EncodeError, HISTORY, Ledger, MAX_DOCUMENT, MAX_WITH_EVIDENCE, Refusal, Salt};
+    use super::{
+        Build, EncodeError, HISTORY, Ledger, MAX_DOCUMENT, MAX_WITH_EARLIER, MAX_WITH_EVIDENCE, Refusal, Salt,
+    };
     use crate::cache::ledger::{
-        BuildKind, BuildRecord, CacheTimes, CachedImage, Identity, ImageId, LedgerKey, Role, Scope, StepFact, Subject,
+        BuildKind, BuildRecord, CacheTimes, CachedImage, Earlier, Identity, ImageId, LedgerKey, Role, Scope, StepFact,
+        Subject,
     };
     use crate::cache::records::Records;
     use crate::engine::LedgerContent;
@@ -290,6 +320,7 @@ pub(super) mod tests {
             event: Some("push".into()),
             run_url: None,
             images: vec![image(Role::Final, 0), image(Role::Stage { name: "build".into() }, 1)],
+            earlier: Vec::new(),
             superseded: vec![id(7)],
             steps: vec![StepFact {
                 stage: Some("build".into()),
@@ -307,6 +338,7 @@ pub(super) mod tests {
                 at: DateTime::from_timestamp(1_800_000_000 + second, 0).unwrap(),
                 commit: Some("c0ffee".into()),
                 seconds: 2.5,
+                run_seconds: Some(4.5),
                 cached: 1,
                 total: 2,
                 kind: BuildKind::Warm,
@@ -441,6 +473,24 @@ pub(super) mod tests {
         assert_eq!(previous.superseded(&previous, &BTreeSet::new()), BTreeSet::from([id(7)]));
         let again = Ledger { images: vec![image(Role::Final, 7)], ..previous.clone() };
         assert_eq!(again.superseded(&previous, &BTreeSet::new()), BTreeSet::from([id(0), id(1)]));
+    }
+
+    #[test]
+    fn goes_without_the_oldest_records_rather_than_be_slow() {
+        let stage = |number: usize| Role::Stage { name: format!("{number} {}", "x".repeat(MAX_WITH_EARLIER / 8)) };
+        let record = |role: Role| Earlier { role, records: Records::default() };
+        let of_two = |builds: usize| {
+            let earlier = (0..2).flat_map(|number| (0..builds).map(move |_| record(stage(number))));
+            Ledger { earlier: earlier.collect(), ..ledger() }
+        };
+        let all = of_two(5);
+        let written = Ledger::open(&content(&all), &all.key).unwrap();
+        assert_eq!(written.earlier, of_two(2).earlier, "half of each");
+        assert_eq!(written, Ledger { earlier: written.earlier.clone(), ..all });
+        let few = of_two(2);
+        assert_eq!(Ledger::open(&content(&few), &few.key), Ok(few));
+        let huge = Ledger { run_url: Some("x".repeat(MAX_WITH_EARLIER)), ..of_two(2) };
+        assert_eq!(Ledger::open(&content(&huge), &huge.key), Ok(Ledger { earlier: Vec::new(), ..huge }));
     }
 
     #[test]

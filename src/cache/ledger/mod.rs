@@ -11,8 +11,8 @@ mod label;
 mod names;
 mod scope;
 
-pub use build::{BuildKind, BuildRecord, CacheTimes, CachedImage, ImageId, ImageIdError, Role, StepFact};
-pub use document::{Build, EncodeError, HISTORY, Ledger, MAX_DOCUMENT, Refusal, Salt};
+pub use build::{BuildKind, BuildRecord, CacheTimes, CachedImage, Earlier, ImageId, ImageIdError, Role, StepFact};
+pub use document::{Build, EARLIER, EncodeError, HISTORY, Ledger, MAX_DOCUMENT, Refusal, Salt};
 pub use identity::{Identity, Subject, identities};
 pub use label::{LedgerLabel, StageLabel};
 pub use names::{CAPTURE_REPOSITORY, LedgerKey, STAGE_REPOSITORY, capture_name};

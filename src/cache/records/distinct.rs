@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::order::topological;
+use super::order::ordered;
 use super::{Digest, Link, Outcome, Record, Records};
 
 /// A pass goes up from the inputs, so that one does nearly all of it; another one unites what was made alike later.
@@ -118,21 +118,13 @@ impl Groups {
     /// The records in an order in which links lead to earlier ones; nothing if two were united of which one needs the
     /// other.
     fn finish(self) -> Option<Vec<Record>> {
-        let sources = |index: usize| {
-            let united = self.united.get(index);
-            united.into_iter().flat_map(|united| united.inputs.iter().flatten().map(|(_, source)| *source))
-        };
-        let order = topological(self.united.len(), sources).ok()?;
-        let places: BTreeMap<usize, usize> = order.iter().copied().zip(0..).collect();
-        let link = |(selector, source): &(String, usize)| {
-            Some(Link { selector: selector.clone(), record: *places.get(source)? })
-        };
-        let records = order.iter().filter_map(|index| self.united.get(*index)).map(|united| Record {
+        let link = |(selector, record): (String, usize)| Link { selector, record };
+        let records = self.united.into_iter().map(|united| Record {
             digest: united.digest,
-            inputs: united.inputs.iter().map(|links| links.iter().filter_map(link).collect()).collect(),
+            inputs: united.inputs.into_iter().map(|links| links.into_iter().map(link).collect()).collect(),
             results: united.result.into_iter().collect(),
         });
-        Some(records.collect())
+        ordered(&records.collect::<Vec<_>>()).ok()
     }
 }
 

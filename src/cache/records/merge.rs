@@ -34,7 +34,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::limits::{LAYERS, LINKS, RECORDS};
 use super::order::topological;
-use super::{Chain, Digest, Layer, Link, Outcome, Record, Records};
+use super::{Chain, Digest, Layer, Link, Outcome, Record, Records, ResultRef};
 
 /// The nodes in which one record is placed, at most. Only records made to be split need more.
 const PLACES: usize = 16;
@@ -52,7 +52,28 @@ impl Records {
         for source in sources {
             merge.add(source);
         }
-        merge.finish()
+        merge.finish(|_| true)
+    }
+
+    /// The same, with the results of `older` where these records say none, or an older one, of what both know.
+    ///
+    /// A capture after an import knows the steps in between by their keys and not always by their layers: BuildKit 0.8 takes
+    /// over what it needs. Of `older` only results count whose layers are among these records' own, in the same order; no
+    /// derivation is added.
+    #[must_use]
+    pub fn completed_by(self, older: Self) -> Self {
+        let blobs = |records: &Self, chain: usize| -> Vec<Digest> {
+            let outcome = Outcome { chain, created_at: None };
+            ResultRef { records, outcome }.layers_from_top().map(|layer| layer.blob).collect()
+        };
+        let own: BTreeSet<Vec<Digest>> = (0..self.chains.len()).map(|chain| blobs(&self, chain)).collect();
+        let older =
+            older.keep(|result| own.contains(&result.layers_from_top().map(|layer| layer.blob).collect::<Vec<_>>()));
+        let count = self.records.len();
+        let mut merge = Merge::default();
+        merge.add(self);
+        merge.add(older);
+        merge.finish(|node| node.members.iter().any(|member| *member < count))
     }
 }
 
@@ -218,11 +239,13 @@ impl Merge {
         self.places[member].push(node);
     }
 
-    fn finish(self) -> Records {
+    /// The records of the nodes that are `wanted`: with a node those that it leads to.
+    fn finish(self, wanted: impl Fn(&Node) -> bool) -> Records {
         let needs = |node: usize| self.nodes[node].inputs.iter().flatten().map(|(_, source)| *source);
         // There is no loop, see above; were there one, there would be no records, and nothing stale.
-        let Ok(order) = topological(self.nodes.len(), needs) else { return Records::default() };
-        let mut places = vec![0; order.len()];
+        let Ok(mut order) = topological(self.nodes.len(), needs) else { return Records::default() };
+        order.retain(|node| wanted(&self.nodes[*node]));
+        let mut places = vec![0; self.nodes.len()];
         for (place, node) in order.iter().enumerate() {
             places[*node] = place;
         }

@@ -8,33 +8,39 @@
 //!
 //! Shapes: <https://github.com/moby/buildkit/blob/v0.25.1/cache/remotecache/v1/doc.go>.
 
+mod bases;
 mod check;
 mod digest;
 mod distinct;
 mod error;
 mod export;
 mod image;
+mod keys;
 mod limits;
 mod merge;
 mod offer;
 mod order;
 #[cfg(any(test, fuzzing))]
 mod probe;
+mod registry;
 mod stored;
 #[cfg(test)]
 mod tests;
 mod wire;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use bases::BaseImage;
 pub use digest::{Digest, DigestError};
 pub use error::RecordsError;
 pub use offer::{Importer, Offer};
 #[cfg(any(test, fuzzing))]
 pub use probe::probe;
+pub use registry::{Blob, CacheImage, Child, Subject, blobs};
 
 /// A checked set of records, with the layers that they lead to.
 ///
@@ -190,6 +196,14 @@ impl Records {
         kept.pruned()
     }
 
+    /// Without the results whose layers, in this order, others have as well.
+    #[must_use]
+    pub fn without_results_of(self, others: &Self) -> Self {
+        let layers = |result: &ResultRef<'_>| result.layers_from_top().map(|layer| layer.blob).collect::<Vec<_>>();
+        let known: BTreeSet<Vec<Digest>> = others.results().map(|result| layers(&result)).collect();
+        self.keep(|result| !known.contains(&layers(result)))
+    }
+
     /// Without the results that were built before `oldest`, and without those that were built upon one of them: a layer is
     /// as old as what is below it. What a build begins with, a base image or a context, has no age of its own. A result
     /// that does not say its age may be older than anything.
@@ -206,6 +220,26 @@ impl Records {
             }
             aged.push(below || (had_results && record.results.is_empty()));
         }
+        self.pruned()
+    }
+
+    /// Without these records, if they have no inputs, and without what stands upon nothing else.
+    fn without_roots(mut self, unwanted: &BTreeSet<Digest>) -> Self {
+        let mut places: Vec<Option<usize>> = Vec::with_capacity(self.records.len());
+        let mut kept = Vec::with_capacity(self.records.len());
+        for mut record in std::mem::take(&mut self.records) {
+            let is_unwanted = record.inputs.is_empty() && unwanted.contains(&record.digest);
+            for links in &mut record.inputs {
+                let place = |link: Link| Some(Link { record: places.get(link.record).copied().flatten()?, ..link });
+                *links = std::mem::take(links).into_iter().filter_map(place).collect();
+            }
+            let stays = !is_unwanted && record.inputs.iter().all(|links| !links.is_empty());
+            places.push(stays.then_some(kept.len()));
+            if stays {
+                kept.push(record);
+            }
+        }
+        self.records = kept;
         self.pruned()
     }
 

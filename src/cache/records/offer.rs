@@ -1,7 +1,7 @@
 //! Records as BuildKit imports them: the blobs of a cache manifest and its config.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -25,6 +25,8 @@ pub struct Offer {
     pub results: usize,
     /// How many results were left out because everything is too large for BuildKit.
     pub left_out: usize,
+    /// What is offered besides, which no build can ask for: see [`strangers`].
+    strangers: BTreeSet<Digest>,
 }
 
 /// Who reads an offer.
@@ -52,7 +54,7 @@ impl Offer {
         };
         let all = prepared(Records::merge(sources.iter().cloned()));
         let results = all.count_with_results();
-        if let Some(offer) = Self::of(&all, 0, nonce) {
+        if let Some(offer) = Self::of(&all, 0, importer, nonce) {
             return Some(offer);
         }
         let ranked: usize = sources.iter().map(|source| source.results().count()).sum();
@@ -61,7 +63,7 @@ impl Offer {
         while too_many - fits > 1 {
             let count = fits.midpoint(too_many);
             let some = prepared(first_results(sources, count));
-            match Self::of(&some, results.saturating_sub(some.count_with_results()), nonce) {
+            match Self::of(&some, results.saturating_sub(some.count_with_results()), importer, nonce) {
                 Some(offer) => (fits, best) = (count, Some(offer)),
                 None => too_many = count,
             }
@@ -70,11 +72,16 @@ impl Offer {
     }
 
     /// The blobs of merged records, if there are records and the blobs are small enough.
-    fn of(records: &Records, left_out: usize, nonce: Option<u128>) -> Option<Self> {
+    fn of(records: &Records, left_out: usize, importer: Importer, nonce: Option<u128>) -> Option<Self> {
         if records.is_empty() {
             return None;
         }
-        let config = serde_json::to_vec(&config(records, nonce)).ok().filter(|config| config.len() <= OFFER_BYTES)?;
+        let mut config = config(records, nonce);
+        config.records.extend(match importer {
+            Importer::Careful => nonce.and_then(|nonce| keystone(records, nonce)),
+            Importer::MistakesTwins => None,
+        });
+        let config = serde_json::to_vec(&config).ok().filter(|config| config.len() <= OFFER_BYTES)?;
         let config_digest = Digest::of(&config);
         let config_descriptor = Descriptor {
             media_type: Some(CONFIG_MEDIA_TYPE.to_owned()),
@@ -96,7 +103,15 @@ impl Offer {
             records: records.count(),
             results: records.count_with_results(),
             left_out,
+            strangers: strangers(records, nonce).into_values().collect(),
         })
+    }
+
+    /// The same records without what was in this offer for no build to ask for: what BuildKit captures after an import has
+    /// everything that was imported, and the next offer would have it again, and more of it at each build.
+    #[must_use]
+    pub fn forget_strangers(&self, records: Records) -> Records {
+        records.without_roots(&self.strangers)
     }
 }
 
@@ -132,7 +147,30 @@ fn strangers(records: &Records, nonce: Option<u128>) -> BTreeMap<usize, Digest> 
     indexed.map(|(index, _)| (index, Digest::of(format!("watchparty-cache {nonce:032x} {index}").as_bytes()))).collect()
 }
 
-fn config(records: &Records, nonce: Option<u128>) -> OfferedConfig {
+/// The records that no other is made of.
+fn leaves(records: &Records) -> Vec<usize> {
+    let mut is_source = vec![false; records.records.len()];
+    let links = records.records.iter().flat_map(|record| &record.inputs).flatten();
+    links.for_each(|link| super::need(&mut is_source, link.record));
+    is_source.iter().enumerate().filter(|(_, is_source)| !**is_source).map(|(index, _)| index).collect()
+}
+
+/// A record upon all leaves, which no build can ask for.
+///
+/// BuildKit 0.25 takes an import in leaf by leaf. What an earlier leaf has brought is linked to one record of the next one, and
+/// to no other (`cache/remotecache/v1/cachestorage.go`, `addItemToStorage`: the second time `visited` has nothing of it), so
+/// that steps upon a common base are lost, others at every import. Where there is one leaf all links are taken in.
+fn keystone(records: &Records, nonce: u128) -> Option<OfferedRecord> {
+    let leaves = leaves(records);
+    let links = leaves
+        .iter()
+        .map(|leaf| ConfigLink { selector: String::new(), link: i64::try_from(*leaf).unwrap_or(i64::MAX) });
+    let digest = Digest::of(format!("watchparty-cache {nonce:032x} keystone").as_bytes());
+    let record = || OfferedRecord { digest, layers: Vec::new(), inputs: vec![links.collect()] };
+    (leaves.len() > 1).then(record)
+}
+
+pub(super) fn config(records: &Records, nonce: Option<u128>) -> OfferedConfig {
     let strangers = strangers(records, nonce);
     let places: BTreeMap<usize, usize> = strangers.keys().copied().zip(records.records.len()..).collect();
     let index = |index: usize| i64::try_from(index).unwrap_or(i64::MAX);

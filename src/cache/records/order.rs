@@ -1,5 +1,9 @@
 //! An order in which everything comes after what it needs.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Link, Record};
+
 /// The node, by index, that needs itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Loop(pub(super) usize);
@@ -50,6 +54,21 @@ pub(super) fn topological<I: Iterator<Item = usize>>(
         }
     }
     Ok(order)
+}
+
+/// These records in such an order, their links after them.
+pub(super) fn ordered(records: &[Record]) -> Result<Vec<Record>, Loop> {
+    let inputs_of = |index: usize| records.get(index).into_iter().flat_map(|record| &record.inputs);
+    let order = topological(records.len(), |index| inputs_of(index).flatten().map(|link| link.record))?;
+    let places: BTreeMap<usize, usize> = order.iter().copied().zip(0..).collect();
+    let moved = |link: &Link| Some(Link { selector: link.selector.clone(), record: *places.get(&link.record)? });
+    let sorted = |links: &Vec<Link>| links.iter().filter_map(moved).collect::<BTreeSet<Link>>().into_iter().collect();
+    let records = order.iter().filter_map(|index| records.get(*index)).map(|record| Record {
+        digest: record.digest,
+        inputs: record.inputs.iter().map(sorted).collect(),
+        results: record.results.clone(),
+    });
+    Ok(records.collect())
 }
 
 #[cfg(test)]

@@ -3,18 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::hits::Before;
-use super::{Ended, Execution, Progress, blank, repeat};
+use tokio_util::sync::CancellationToken;
+
+use super::hits::{Before, made_after};
+use super::{Ended, Execution, Progress, blank, load, repeat};
+use crate::buildkit::session::filesend::{FileReceiver, SentFiles};
 use crate::buildkit::session::filesync::{Directories, Directory, FileSyncService, Transferred};
-use crate::buildkit::session::{ContentStore, ContentStores, Secrets, Services, Session, SshAgents, SshError};
-use crate::buildkit::solve::{CacheEntry, SolveError, SolveRequest, Solved, solve};
+use crate::buildkit::session::{ContentStore, ContentStores, Missing, Secrets, Services, Session, SshAgents, SshError};
+use crate::buildkit::solve::{CacheEntry, Exporter, SolveError, SolveRequest, Solved, solve};
+use crate::buildkit::trace::Trace;
 use crate::buildkit::usage;
 use crate::buildkit::{BuildKitError, Connection};
 use crate::cache::records::Offer;
 use crate::error::chain;
-use crate::outcome::build::{CacheSource, Failure, ImageOutcome, ImageResult};
+use crate::outcome::build::{CacheSource, ClearMark, Failure, ImageOutcome, ImageResult};
 use crate::outcome::from_trace::Reading;
-use crate::plan::build::{Local, LocalSource, PlannedBuild};
+use crate::plan::build::{How, Local, LocalSource, PlannedBuild};
 use crate::project::target::Target;
 
 /// The exporter's answer that names the image: a config digest on the graph driver, a manifest or index digest on the
@@ -41,7 +45,7 @@ pub(super) async fn build(
     with: &Execution<'_>,
     built: impl FnOnce(&mut ImageOutcome),
 ) -> Ended {
-    let open = match open(build, request, with).await {
+    let mut open = match open(build, request, with).await {
         Ok(open) => open,
         Err(result) => {
             let mut outcome = blank(build, result);
@@ -49,8 +53,11 @@ pub(super) async fn build(
             return Ended { outcome, offer_served: false };
         }
     };
-    let attempt = solve_once_or_twice(index, build, request, with, &open).await;
+    let sent = open.sent.take();
+    let building = solve_once_or_twice(index, build, request, with, &open);
+    let (attempt, loaded) = load::while_loading(building, sent, with.engine).await;
     let mut outcome = describe(index, build, with, &attempt, &open);
+    outcome.result = as_loaded(outcome.result, loaded);
     built(&mut outcome);
     attribute(&open, &attempt, &mut outcome).await;
     if let Some(store) = &open.offered {
@@ -59,14 +66,21 @@ pub(super) async fn build(
     Ended { outcome, offer_served: attempt.without_offer.is_none() }
 }
 
+/// An image that was loaded has the engine's id; one that could not be loaded failed for the engine's reason.
+fn as_loaded(result: ImageResult, loaded: load::Loaded) -> ImageResult {
+    match (result, loaded) {
+        (ImageResult::Built { digest, .. }, Some(Ok(image_id))) => ImageResult::Built { image_id, digest },
+        (ImageResult::Built { .. } | ImageResult::Failed(_), Some(Err(error))) => {
+            ImageResult::Failed(load::failure(&error))
+        }
+        (result, _) => result,
+    }
+}
+
 /// Says where cached steps came from.
 async fn attribute(open: &Open<'_>, attempt: &Attempt, outcome: &mut ImageOutcome) {
-    // Without the offer, only the builder's own records are left.
-    let before = if attempt.without_offer.is_some() || !attempt.solved.trace.has_import() {
-        &Before::NothingOffered
-    } else {
-        &open.before
-    };
+    // Where no record was read, only the builder's own are left.
+    let before = if attempt.imported { &open.before } else { &Before::NothingOffered };
     let cached = outcome.steps.iter().any(|step| step.cached);
     let after =
         if before.needs_after() && cached { usage::records(open.connection).await.ok() } else { Some(Vec::new()) };
@@ -82,6 +96,8 @@ struct Open<'a> {
     session: Session,
     /// The store that records are offered from.
     offered: Option<ContentStore>,
+    /// What a remote builder sends, until it is taken.
+    sent: Option<SentFiles>,
     transferred: Arc<Transferred>,
     /// What the builder had before, where that is needed to tell where hits come from.
     before: Before,
@@ -94,19 +110,32 @@ async fn open<'a>(build: &PlannedBuild, request: Request<'_>, with: &Execution<'
     };
     let files = FileSyncService::new(directories(request.locals));
     let transferred = files.transferred();
-    let offered = build.offer.as_ref().map(|offer| ContentStore::serving(offer.blobs.clone()));
+    let offered =
+        build.offer.as_ref().map(|offer| ContentStore::serving_with(offer.blobs.clone(), with.layers.clone()));
     let services = services(&build.target, files, with).map_err(|error| {
         ImageResult::Failed(Failure { help: Some(error.help().to_owned()), ..internal(&chain(&error)) })
     })?;
     let stores =
         offered.iter().cloned().fold(ContentStores::default(), |stores, store| stores.with(OFFER_STORE, store));
     let services = services.with_content(stores);
+    let (services, sent) = match is_remote(request.request) {
+        true => {
+            let (receiver, sent) = FileReceiver::new();
+            (services.with_files_taken(receiver), Some(sent))
+        }
+        false => (services, None),
+    };
     let begun = with.started.elapsed();
     let opening = Session::open(connection, services, request.shared_key);
     let session = with.cancelled.run_until_cancelled(opening).await.ok_or(ImageResult::Cancelled)?;
     let session = session.map_err(|error| ImageResult::Failed(broken(&error)))?;
     let before = Before::of(build, with.builder_before);
-    Ok(Open { connection, session, offered, transferred, before, begun })
+    Ok(Open { connection, session, offered, sent, transferred, before, begun })
+}
+
+/// A builder that is not the engine's own sends what it makes.
+fn is_remote(request: &SolveRequest) -> bool {
+    request.exporter.as_ref().is_some_and(Exporter::is_archive)
 }
 
 /// BuildKit's importer of a client's content store (`cache/remotecache/local`).
@@ -121,10 +150,11 @@ struct Attempt {
     solved: Solved,
     /// Why the records of the image cache were given up.
     without_offer: Option<String>,
+    /// Whether the builder read records: what it took of them it keeps, also where they were given up.
+    imported: bool,
 }
 
-/// A cache must never fail a build: where it is the records' fault, the build is done once more without them. Without the
-/// builder's own as well, which may have taken over what led nowhere.
+/// Builds, and exports once more where only the export failed: everything is in the builder then, with or without an offer.
 async fn solve_once_or_twice(
     index: usize,
     build: &PlannedBuild,
@@ -132,78 +162,116 @@ async fn solve_once_or_twice(
     with: &Execution<'_>,
     open: &Open<'_>,
 ) -> Attempt {
-    let attempt = solve_with_the_offer(index, build, request, with, open).await;
+    let solving = Solving { index, build, request: request.request, with, open };
+    let attempt = solving.attempt(repeat::because_of_more_than_the_export).await;
     match &attempt.solved.result {
-        Err(error) if repeat::lost_the_name(error) && !with.cancelled.is_cancelled() => {
-            tracing::debug!(image = build.target.name, "another build gave the image its name: named once more");
-            let Attempt { solved, without_offer } = solve_with_the_offer(index, build, request, with, open).await;
-            let trace = repeat::built_and_exported(attempt.solved.trace, solved.trace);
-            Attempt { solved: Solved { trace, ..solved }, without_offer: attempt.without_offer.or(without_offer) }
+        Err(error) if repeat::only_the_export_failed(error) && !with.cancelled.is_cancelled() => {
+            tracing::debug!(image = build.target.name, error = chain(error), "the image is exported once more");
+            let again = solving.attempt(repeat::because).await;
+            if again.solved.result.is_err() || again.without_offer.is_some() {
+                return again;
+            }
+            let trace = repeat::built_and_exported(attempt.solved.trace, again.solved.trace);
+            let imported = attempt.imported || again.imported;
+            Attempt { solved: Solved { trace, ..again.solved }, imported, ..attempt }
         }
         Ok(_) | Err(_) => attempt,
     }
 }
 
-async fn solve_with_the_offer(
-    index: usize,
-    build: &PlannedBuild,
-    request: Request<'_>,
-    with: &Execution<'_>,
-    open: &Open<'_>,
-) -> Attempt {
-    let tell = |event| {
-        // Nobody listening is no reason to stop.
-        let _ = with.progress.send(Progress { build: index, event, at: with.started.elapsed() });
-    };
-    let masks = with.masks(index);
-    let Some(offer) = &build.offer else {
-        let solved = solve(open.connection, &open.session, request.request.clone(), masks, with.cancelled, tell).await;
-        return Attempt { solved, without_offer: None };
-    };
-    let token = with.cancelled.child_token();
-    let mut vanished = None;
-    let solved = {
-        let offered = request.request.clone().with_import(import(offer));
-        let solving = solve(open.connection, &open.session, offered, masks, &token, tell);
-        tokio::pin!(solving);
-        let missing = async {
-            match &open.offered {
-                Some(store) => store.asked_for_missing().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::pin!(missing);
-        loop {
-            tokio::select! {
-                solved = &mut solving => break solved,
-                // The engine would ask for it again and again, for almost a minute.
-                layer = &mut missing, if vanished.is_none() => {
-                    vanished = Some(layer);
-                    token.cancel();
-                }
-            }
-        }
-    };
-    let because = match (&solved.result, vanished) {
-        (Ok(_), _) => None,
-        (Err(_), _) if with.cancelled.is_cancelled() => None,
-        (Err(_), Some(layer)) => Some(format!("layer {layer} is not in the engine any more")),
-        (Err(error), None) => repeat::because(error, &solved.trace),
-    };
-    let Some(because) = because else { return Attempt { solved, without_offer: None } };
-    if matches!(&solved.result, Err(error) if repeat::lost_while_unpacking(error)) {
-        tracing::debug!(image = build.target.name, because, "the image is exported once more");
-        let request = request.request.clone();
-        let exported = solve(open.connection, &open.session, request, masks, with.cancelled, tell).await;
-        if exported.result.is_ok() {
-            let trace = repeat::built_and_exported(solved.trace, exported.trace);
-            return Attempt { solved: Solved { trace, ..exported }, without_offer: None };
+/// A solve that is ended, by its token, when the builder asks for a layer that nobody has: the engine would ask for it again and
+/// again, for almost a minute.
+pub(super) async fn while_served(
+    offered: Option<&ContentStore>,
+    token: &CancellationToken,
+    solving: impl Future<Output = Solved>,
+) -> (Solved, Option<Missing>) {
+    let Some(store) = offered else { return (solving.await, None) };
+    tokio::pin!(solving);
+    tokio::select! {
+        biased;
+        solved = &mut solving => (solved, None),
+        layer = store.asked_for_missing() => {
+            token.cancel();
+            let solved = solving.await;
+            // What comes after this solve is another matter.
+            store.forget_missing();
+            (solved, Some(layer))
         }
     }
-    tracing::debug!(image = build.target.name, because, "the build is repeated without any cache");
-    let again = request.request.clone().without_cache();
-    let solved = solve(open.connection, &open.session, again, masks, with.cancelled, tell).await;
-    Attempt { solved, without_offer: Some(because) }
+}
+
+/// What every solve of one build has in common.
+#[derive(Clone, Copy)]
+struct Solving<'a> {
+    index: usize,
+    build: &'a PlannedBuild,
+    request: &'a SolveRequest,
+    with: &'a Execution<'a>,
+    open: &'a Open<'a>,
+}
+
+impl Solving<'_> {
+    /// A cache must never fail a build: where it is the fault of the records, which `blames` tells, the build is done once
+    /// more without them. What it made already is in the builder, and is not made again; but the builder may also have taken
+    /// over what led nowhere. If that fails the build too, or what is gone is a registry's, nothing at all is taken from a cache.
+    async fn attempt(&self, blames: impl Fn(&SolveError, &Trace) -> Option<String>) -> Attempt {
+        let Some(offer) = &self.build.offer else {
+            let solved = self.solve(self.request.clone(), self.with.cancelled).await;
+            return Attempt { imported: solved.trace.has_import(), solved, without_offer: None };
+        };
+        let (solved, vanished) = self.solve_while_served(self.request.clone().with_import(import(offer))).await;
+        let imported = solved.trace.has_import();
+        // What the builder has taken over of a registry's layers it would ask for again.
+        let of_registry = vanished.as_ref().is_some_and(|layer| layer.registry.is_some());
+        let Some(because) = self.lost(&solved, vanished, blames) else {
+            return Attempt { solved, without_offer: None, imported };
+        };
+        if !of_registry {
+            tracing::debug!(image = self.build.target.name, because, "the build is repeated without the records");
+            let (again, vanished) = self.solve_while_served(self.request.clone()).await;
+            let Some(still) = self.lost(&again, vanished, repeat::because) else {
+                let trace = repeat::begun_and_built(solved.trace, again.trace);
+                return Attempt { solved: Solved { trace, ..again }, without_offer: Some(because), imported };
+            };
+            tracing::debug!(image = self.build.target.name, because = still, "the records are in the builder still");
+        }
+        tracing::debug!(image = self.build.target.name, because, "the build is repeated without any cache");
+        let solved = self.solve(self.request.clone().without_cache(), self.with.cancelled).await;
+        Attempt { solved, without_offer: Some(because), imported }
+    }
+
+    /// What was not there, if that is why a solve failed.
+    fn lost(
+        &self,
+        solved: &Solved,
+        vanished: Option<Missing>,
+        blames: impl Fn(&SolveError, &Trace) -> Option<String>,
+    ) -> Option<String> {
+        match (&solved.result, vanished) {
+            (Ok(_), _) => None,
+            (Err(_), _) if self.with.cancelled.is_cancelled() => None,
+            (Err(_), Some(layer)) => Some(match layer.registry {
+                None => format!("layer {} is not in the engine any more", layer.digest),
+                Some(reason) => format!("layer {} cannot be read: {reason}", layer.digest),
+            }),
+            (Err(error), None) => blames(error, &solved.trace),
+        }
+    }
+
+    async fn solve_while_served(&self, request: SolveRequest) -> (Solved, Option<Missing>) {
+        let token = self.with.cancelled.child_token();
+        while_served(self.open.offered.as_ref(), &token, self.solve(request, &token)).await
+    }
+
+    async fn solve(&self, request: SolveRequest, cancelled: &CancellationToken) -> Solved {
+        let Self { index, with, open, .. } = *self;
+        let tell = |event| {
+            // Nobody listening is no reason to stop.
+            let _ = with.progress.send(Progress { build: index, event, at: with.started.elapsed() });
+        };
+        solve(open.connection, &open.session, request, with.masks(index), cancelled, tell).await
+    }
 }
 
 fn describe(
@@ -225,18 +293,36 @@ fn describe(
         Err(_) if with.cancelled.is_cancelled() => ImageResult::Cancelled,
         Err(SolveError::Failed { message }) => ImageResult::Failed(failure(&reading, message, transferred)),
         Err(error @ SolveError::Disconnected { .. }) => ImageResult::Failed(Failure {
-            help: Some("look at the engine: it was stopped, or it crashed; its log says why".to_owned()),
+            help: Some(disconnected(build).to_owned()),
             ..reading.failure(&error.to_string())
         }),
     };
+    let fresh_after = with.marks.get(index).cloned().flatten();
     ImageOutcome {
         steps: reading.steps(),
         other: reading.operations(),
         unused_sources: build.unused_sources.iter().cloned().chain(reading.unused_sources()).collect(),
         without_cache: attempt.without_offer.clone(),
-        fresh_after: with.marks.get(index).cloned().flatten(),
+        made_since_clear: made_since_clear(fresh_after.as_ref(), with),
+        fresh_after,
         context_bytes: transferred.bytes(),
         ..blank(build, result)
+    }
+}
+
+/// Whether what the builder held is of after the clear. Where one of the two does not tell its time, nobody knows.
+fn made_since_clear(mark: Option<&ClearMark>, with: &Execution<'_>) -> bool {
+    let cleared_at = mark.and_then(|mark| mark.cleared_at);
+    cleared_at.zip(with.builder_before).is_some_and(|(time, records)| made_after(records, time))
+}
+
+fn disconnected(build: &PlannedBuild) -> &'static str {
+    match &build.how {
+        How::BuildKit { request, .. } if is_remote(request) => {
+            "look at the builder and at the network to it: it was stopped, it crashed, or something between cut the \
+             connection; the engine has nothing of the image"
+        }
+        How::BuildKit { .. } | How::Classic => "look at the engine: it was stopped, or it crashed; its log says why",
     }
 }
 

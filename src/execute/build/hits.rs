@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::buildkit::usage::Record;
+use chrono::{DateTime, Utc};
+
+use crate::buildkit::usage::{Dated, Record};
 use crate::outcome::build::{CacheSource, StepOutcome};
 use crate::plan::build::PlannedBuild;
 
@@ -13,6 +15,12 @@ const REGULAR: &str = "regular";
 fn made_by(record: &Record) -> Option<String> {
     let is_step = record.kind == REGULAR && !record.description.starts_with("local source for ");
     is_step.then(|| plain(&record.description)).filter(|made_by| !made_by.is_empty())
+}
+
+/// Whether every step that the builder holds was made after a time.
+pub(super) fn made_after(records: &[Dated], time: DateTime<Utc>) -> bool {
+    let mut steps = records.iter().filter(|dated| made_by(&dated.record).is_some());
+    steps.all(|dated| dated.created_at.is_some_and(|created_at| created_at > time))
 }
 
 /// What the builder had before a build.
@@ -38,13 +46,14 @@ pub(super) enum Before {
 
 impl Before {
     /// Out of all the builder's records before the run, if it told them.
-    pub(super) fn of(build: &PlannedBuild, records: Option<&[Record]>) -> Self {
+    pub(super) fn of(build: &PlannedBuild, records: Option<&[Dated]>) -> Self {
         let (offered, records) = match (build.offered, records) {
             (None, _) => return Self::NothingOffered,
             (Some(_), None) => return Self::Unknown,
             (Some(offered), Some(records)) => (offered, records),
         };
-        let made = records.iter().filter_map(|record| Some((record.id.clone(), made_by(record)?)));
+        let made = records.iter().map(|dated| &dated.record);
+        let made = made.filter_map(|record| Some((record.id.clone(), made_by(record)?)));
         let own: BTreeMap<String, String> = made.collect();
         if own.is_empty() { Self::Empty { offered } } else { Self::Had { offered, own } }
     }
@@ -113,8 +122,10 @@ fn plain(text: &str) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{Before, REGULAR, plain};
-    use crate::buildkit::usage::Record;
+    use chrono::{DateTime, TimeDelta};
+
+    use super::{Before, REGULAR, made_after, plain};
+    use crate::buildkit::usage::{Dated, Record};
     use crate::outcome::build::{CacheSource, StepOutcome, StepStatus};
 
     fn step(instruction: &str, cached: bool) -> StepOutcome {
@@ -162,6 +173,24 @@ mod tests {
         assert_eq!(sources(&had(&own), &[record("4", "RUN /bin/sh -c make # buildkit")]), [Builder, Builder, None]);
         let imported = record("5", "RUN /bin/sh -c make # buildkit");
         assert_eq!(sources(&had(&own[..1]), &[ran, imported]), [Mixed, Image, None]);
+    }
+
+    #[test]
+    fn what_was_made_after_a_time() {
+        let clear = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let made = |description: &str, seconds: i64| Dated {
+            record: record("1", description),
+            created_at: Some(clear + TimeDelta::seconds(seconds)),
+        };
+        let (new, old) = (made("[2/3] COPY a /a", 5), made("[2/3] COPY a /a", -5));
+        assert!(made_after(&[], clear) && made_after(&[new.clone(), new.clone()], clear));
+        assert!(
+            !made_after(&[new.clone(), old], clear) && !made_after(&[Dated { created_at: None, ..new.clone() }], clear)
+        );
+        // Directories that were sent, and what is no step, are no cache of one.
+        let mut internal = made("x", -5);
+        internal.record.kind = "internal".to_owned();
+        assert!(made_after(&[new, made("local source for context", -5), internal], clear));
     }
 
     #[test]

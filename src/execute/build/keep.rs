@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use tokio::sync::Mutex;
 
 use super::buildkit::{IMAGE_DIGEST, OFFER_STORE, directories, import, services};
-use super::{Built, Ended, Execution};
+use super::{Built, Ended, Execution, cache_to};
 use crate::buildkit::gateway::Gateway;
 use crate::buildkit::session::filesync::FileSyncService;
 use crate::buildkit::session::{ContentStore, ContentStores, Session, SshError};
@@ -80,8 +80,14 @@ pub(super) async fn keep_all(plan: &BuildPlan, ended: Vec<Ended>, with: &Executi
         let Ended { outcome, offer_served } = ended;
         let begun = with.started.elapsed();
         let mut outcome = outcome;
-        let kept = keep(index, build, with, &outcome, offer_served).await;
-        if let Kept::Images { .. } = &kept {
+        let to_registry = cache_to::is_wanted(index, build, with, &outcome).await;
+        let kept = keep(index, build, with, &outcome, offer_served, to_registry).await;
+        let mut without_cache_to = None;
+        if to_registry {
+            let offer = build.offer.as_deref().filter(|_| offer_served);
+            without_cache_to = cache_to::write(index, build, with, &kept, offer).await;
+        }
+        if to_registry || matches!(kept, Kept::Images { .. }) {
             outcome.other.push(OperationOutcome {
                 name: KEEPING.to_owned(),
                 kind: OperationKind::Other,
@@ -90,25 +96,26 @@ pub(super) async fn keep_all(plan: &BuildPlan, ended: Vec<Ended>, with: &Executi
                 critical: false,
             });
         }
-        Built { outcome, kept }
+        Built { outcome, kept, without_cache_to }
     });
     join_all(keeping).await
 }
 
 /// The first build of the same context and Dockerfile.
 fn first_of_same_steps(index: usize, plan: &BuildPlan) -> usize {
-    let source = |build: &PlannedBuild| (build.target.context.clone(), build.target.dockerfile.clone());
-    let own = plan.builds.get(index).map(source);
-    plan.builds.iter().position(|build| Some(source(build)) == own).unwrap_or(index)
+    let own = plan.builds.get(index).map(|build| &build.target);
+    plan.builds.iter().position(|build| own.is_some_and(|own| own.has_sources_of(&build.target))).unwrap_or(index)
 }
 
-/// Keeps what a build made, if it is to be kept. `offer_served` says whether the records that it was offered are any good.
+/// Keeps what a build made, if it is to be kept. `offer_served` says whether the records that it was offered are any good,
+/// `to_registry` whether what is kept goes to a registry as well.
 async fn keep(
     index: usize,
     build: &PlannedBuild,
     with: &Execution<'_>,
     outcome: &ImageOutcome,
     offer_served: bool,
+    to_registry: bool,
 ) -> Kept {
     let (Some(keep), ImageResult::Built { image_id, .. }) = (&build.keep, &outcome.result) else {
         return Kept::Nothing;
@@ -118,7 +125,7 @@ async fn keep(
     };
     // A stage may have changed although the image is the same.
     let ran = outcome.steps.iter().any(|step| !step.cached);
-    if keep.known.as_deref() == Some(image_id.as_str()) && !ran {
+    if keep.known.as_deref() == Some(image_id.as_str()) && !ran && !to_registry {
         return Kept::Known;
     }
     let begun = Instant::now();
@@ -126,16 +133,23 @@ async fn keep(
     let offer = build.offer.as_deref().filter(|_| offer_served);
     let keeper = Keeper { index, connection, target: &build.target, locals, shared_key, offer, with };
     let reference = build.target.tags.first().map(ToString::to_string).unwrap_or_default();
-    let kept = keeper.keep(keep, image_id, &reference).await;
+    let is_remote = |stage: &KeptStage| offer.is_some() && is_remote(index, with, outcome, stage);
+    let kept = keeper.keep(keep, image_id, &reference, is_remote).await;
     tracing::debug!("image cache: kept in {} ms", begun.elapsed().as_millis());
     kept
+}
+
+/// Whether a stage may be in a registry alone: none of its steps ran, and a registry has records. To make an image of it
+/// would fetch layers that nobody needs.
+fn is_remote(index: usize, with: &Execution<'_>, outcome: &ImageOutcome, stage: &KeptStage) -> bool {
+    let has_remote = with.remote.get(index).is_some_and(|remote| !remote.is_empty());
+    has_remote && !outcome.steps.iter().any(|step| step.stage.as_deref() == Some(&stage.name) && !step.cached)
 }
 
 /// Whether the solves of this engine must be done one after the other: before Docker 23.0 (API 1.42) solves that share
 /// steps and end at different times can bring the engine down (`panic: failed to get edge`; seen on 20.10.24).
 fn one_by_one(engine: &Engine) -> bool {
-    let api = engine.info().api_version;
-    (api.major, api.minor) < (1, 42)
+    engine.info().has_buildkit_0_8()
 }
 
 /// What the solves need.
@@ -153,16 +167,18 @@ struct Keeper<'a> {
 impl Keeper<'_> {
     /// Keeps the image `image_id`, called `reference`, and its stages, one after the other: each is little more than a
     /// question to the builder, and solves of the same steps get in each other's way (`plan::build::order`).
-    async fn keep(&self, keep: &Keep, image_id: &str, reference: &str) -> Kept {
+    async fn keep(&self, keep: &Keep, image_id: &str, reference: &str, is_remote: impl Fn(&KeptStage) -> bool) -> Kept {
         let mut images = Vec::with_capacity(keep.stages.len().saturating_add(1));
         let mut problems = Vec::new();
         let mut take = |kept: Result<CachedImage, String>| match kept {
             Ok(image) => images.push(image),
             Err(problem) => problems.push(problem),
         };
-        take(self.final_image(keep, image_id, reference).await);
-        for stage in &keep.stages {
-            take(self.stage(stage).await);
+        let known_by_all_keys =
+            |kept: CachedImage| CachedImage { records: kept.records.with_bases(&keep.bases), ..kept };
+        take(self.final_image(keep, image_id, reference).await.map(known_by_all_keys));
+        for stage in keep.stages.iter().filter(|stage| !is_remote(stage)) {
+            take(self.stage(stage).await.map(known_by_all_keys));
         }
         Kept::Images { images, problems }
     }
@@ -202,7 +218,8 @@ impl Keeper<'_> {
         let written = ContentStore::accepting();
         let mut stores = ContentStores::default();
         if let Some(offer) = self.offer {
-            stores = stores.with(OFFER_STORE, ContentStore::serving(offer.blobs.clone()));
+            stores =
+                stores.with(OFFER_STORE, ContentStore::serving_with(offer.blobs.clone(), self.with.layers.clone()));
         }
         if let Method::Export { store } = &capture.method {
             stores = stores.with(store, written.clone());
@@ -246,6 +263,10 @@ impl Keeper<'_> {
                 let config = config.ok_or(KeepError::NoImage)?;
                 Records::from_image_config(&config).map_err(KeepError::Records)?.ok_or(KeepError::NoRecords)?
             }
+        };
+        let records = match self.offer {
+            Some(offer) => offer.forget_strangers(records),
+            None => records,
         };
         Ok((id, records))
     }

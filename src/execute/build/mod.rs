@@ -1,14 +1,18 @@
 //! Carries out a build plan: all images at once, each as soon as what it builds on is there.
 
 mod buildkit;
+mod cache_to;
 mod classic;
 mod dockerfile;
 mod hits;
 mod keep;
+mod load;
+mod push;
 mod repeat;
 mod shared;
 
 pub use keep::Kept;
+pub use push::push;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -21,11 +25,14 @@ use crate::buildkit::Connection;
 use crate::buildkit::mask::Masks;
 use crate::buildkit::session::Credentials;
 use crate::buildkit::trace::Event;
-use crate::buildkit::usage::Record;
+use crate::buildkit::usage::Dated;
 use crate::engine::Engine;
 use crate::outcome::build::{ClearMark, ImageOutcome, ImageResult};
+use crate::outcome::critical::of_run;
 use crate::plan::build::{BuildPlan, How, PlannedBuild};
 use crate::project::dockerfile::Dockerfile;
+use crate::registry::{Layers, Registries};
+use crate::survey::cache::registry::RemoteRecords;
 
 /// Something that happened in one of the builds.
 #[derive(Debug)]
@@ -46,8 +53,14 @@ pub struct Execution<'a> {
     pub engine: &'a Engine,
     /// Registry logins.
     pub credentials: &'a Credentials,
+    /// Clients of registries.
+    pub registries: &'a Registries,
+    /// The layers of the records that registries have.
+    pub layers: &'a Layers,
+    /// The records that registries have and the builder is offered, by the build's index.
+    pub remote: &'a [Vec<RemoteRecords>],
     /// What the builder had before the run, if it told it.
-    pub builder_before: Option<&'a [Record]>,
+    pub builder_before: Option<&'a [Dated]>,
     /// What must not be shown of each build, by its index.
     pub masks: &'a [Masks],
     /// The marks that clears left, by the build's index.
@@ -86,6 +99,8 @@ pub struct Built {
     pub outcome: ImageOutcome,
     /// What it left for the next one.
     pub kept: Kept,
+    /// Why its cache is not in the registry, if it was to be.
+    pub without_cache_to: Option<String>,
 }
 
 /// A build that has ended, and what it is known by for what follows.
@@ -122,7 +137,9 @@ pub async fn execute(plan: &BuildPlan, with: &Execution<'_>) -> Vec<Built> {
     // What follows is little more than a question to the builder for each image; but while another build is at work, it
     // would be told of that one's steps, and they of it.
     let mut built = keep::keep_all(plan, join_all(builds).await, with).await;
-    shared::attribute(&mut built.iter_mut().map(|built| &mut built.outcome).collect::<Vec<_>>(), plan);
+    let mut outcomes: Vec<&mut ImageOutcome> = built.iter_mut().map(|built| &mut built.outcome).collect();
+    shared::attribute(&mut outcomes, plan);
+    of_run(&mut outcomes, &shared::relations(plan));
     built
 }
 
@@ -180,20 +197,6 @@ fn skipped(build: &PlannedBuild, with: &Execution<'_>, because: String) -> Image
 
 /// An outcome without steps.
 fn blank(build: &PlannedBuild, result: ImageResult) -> ImageOutcome {
-    ImageOutcome {
-        name: build.target.name.clone(),
-        tags: build.target.tags.iter().map(ToString::to_string).collect(),
-        offset: Duration::ZERO,
-        duration: Duration::ZERO,
-        result,
-        steps: Vec::new(),
-        other: Vec::new(),
-        unused_sources: Vec::new(),
-        without_cache: None,
-        fresh_after: None,
-        context_bytes: 0,
-        size: None,
-        size_before: None,
-        history: Vec::new(),
-    }
+    let tags = build.target.tags.iter().map(ToString::to_string).collect();
+    ImageOutcome::ended(build.target.name.clone(), tags, result)
 }

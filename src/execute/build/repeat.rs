@@ -1,11 +1,12 @@
 //! Whether a build that failed is done once more without the records of the image cache.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
 use crate::buildkit::solve::SolveError;
-use crate::buildkit::trace::{Kind, Trace};
+use crate::buildkit::trace::{Kind, Trace, Vertex};
 use crate::outcome::from_trace::exit_code;
 
 /// What engines say when the content, the snapshot or the layer that a record leads to is not there, or goes away while it
@@ -15,17 +16,22 @@ static LOST: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(&format!("(?:^|[\\s:])(?:{what}):? (?:not found|does not exist)")).ok()
 });
 
+/// Whether everything was built, and only the image could not be exported. To do it again only exports it again: every step is
+/// in the builder.
+pub(super) fn only_the_export_failed(error: &SolveError) -> bool {
+    lost_the_name(error) || lost_while_unpacking(error)
+}
+
 /// Whether two builds gave the image its name at the same time, and this one lost: the containerd store of Docker 28 fails
-/// then (`image "…": already exists`), with everything built. To do it again only names it again.
-pub(super) fn lost_the_name(error: &SolveError) -> bool {
+/// then (`image "…": already exists`).
+fn lost_the_name(error: &SolveError) -> bool {
     let SolveError::Failed { message } = error else { return false };
     message.contains("image \"") && message.ends_with("\": already exists")
 }
 
-/// Whether everything was built, and only a layer of the image could not be unpacked because what is below it went away in that
-/// moment. **Measured** on the containerd store of Docker 28, now and then while it collects garbage after an image was removed.
-/// To do it again only exports it again: every step is in the builder.
-pub(super) fn lost_while_unpacking(error: &SolveError) -> bool {
+/// Whether a layer of the image could not be unpacked because what is below it went away in that moment. **Measured** on the
+/// containerd store of Docker 28, now and then while it collects garbage after an image was removed.
+fn lost_while_unpacking(error: &SolveError) -> bool {
     let SolveError::Failed { message } = error else { return false };
     message.starts_with("failed to prepare extraction snapshot \"") && message.contains("does not exist")
 }
@@ -35,7 +41,22 @@ pub(super) fn built_and_exported(built: Trace, exported: Trace) -> Trace {
     let of = |trace: Trace, exports: bool| {
         trace.vertices.into_iter().filter(move |v| matches!(v.kind, Kind::Export) == exports)
     };
-    Trace { vertices: of(built, false).chain(of(exported, true)).collect() }
+    let broke_off = exported.broke_off;
+    Trace { vertices: of(built, false).chain(of(exported, true)).collect(), broke_off }
+}
+
+/// What two solves did, of which the first broke off: what it made is in the builder, and is found there by the second; it is
+/// not cached for that.
+pub(super) fn begun_and_built(begun: Trace, built: Trace) -> Trace {
+    let ended = |vertex: &Vertex| vertex.intervals.iter().any(|span| span.end.is_some());
+    let ran = |vertex: &Vertex| !vertex.cached && vertex.error.is_none() && ended(vertex);
+    let mut ran: BTreeMap<String, Vertex> =
+        begun.vertices.into_iter().filter(ran).map(|vertex| (vertex.digest.clone(), vertex)).collect();
+    let vertices = built.vertices.into_iter().map(|vertex| match ran.remove(&vertex.digest) {
+        Some(before) if vertex.cached => before,
+        _ => vertex,
+    });
+    Trace { vertices: vertices.collect(), broke_off: built.broke_off }
 }
 
 /// Why the records could be to blame for the failure; nothing where they are not.
@@ -50,11 +71,16 @@ pub(super) fn because(error: &SolveError, trace: &Trace) -> Option<String> {
     LOST.as_ref()?.is_match(message).then(|| message.clone())
 }
 
+/// The same, if exporting once more would not do.
+pub(super) fn because_of_more_than_the_export(error: &SolveError, trace: &Trace) -> Option<String> {
+    because(error, trace).filter(|_| !only_the_export_failed(error))
+}
+
 #[cfg(test)]
 mod tests {
     use super::because;
     use crate::buildkit::solve::SolveError;
-    use crate::buildkit::trace::{Trace, Vertex, parse_name};
+    use crate::buildkit::trace::{Span, Trace, Vertex, parse_name};
 
     fn repeated(message: &str, vertex: Option<&str>) -> bool {
         let failed = |error: &str| Vertex {
@@ -68,7 +94,7 @@ mod tests {
             tail: Vec::new(),
             transferred: 0,
         };
-        let trace = Trace { vertices: vertex.map(failed).into_iter().collect() };
+        let trace = Trace { vertices: vertex.map(failed).into_iter().collect(), ..Trace::default() };
         because(&SolveError::Failed { message: message.to_owned() }, &trace).is_some()
     }
 
@@ -120,20 +146,53 @@ mod tests {
     }
 
     #[test]
-    fn what_was_built_counts_and_not_that_it_was_found_again() {
-        let vertex = |name: &str, cached| Vertex {
+    fn what_can_be_exported_again_is_not_the_records_fault_at_once() {
+        let failed = |message: &str| SolveError::Failed { message: message.to_owned() };
+        let unpacking = failed("failed to prepare extraction snapshot \"a\": parent snapshot sha256:cd does not exist");
+        let gone = failed("snapshot abc does not exist: not found");
+        let blamed = |error| super::because_of_more_than_the_export(error, &Trace::default()).is_some();
+        assert!(!blamed(&unpacking) && because(&unpacking, &Trace::default()).is_some());
+        assert!(blamed(&gone));
+    }
+
+    fn vertex(name: &str, cached: bool) -> Vertex {
+        let at = |seconds| std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        Vertex {
             digest: name.to_owned(),
             inputs: Vec::new(),
             name: name.to_owned(),
             kind: parse_name(name),
             cached,
-            intervals: Vec::new(),
+            intervals: vec![Span { start: at(1), end: Some(at(2)) }],
             error: None,
             tail: Vec::new(),
             transferred: 0,
-        };
-        let first = Trace { vertices: vec![vertex("[2/2] RUN x", false), vertex("exporting to image", false)] };
-        let second = Trace { vertices: vec![vertex("[2/2] RUN x", true), vertex("exporting to image", true)] };
+        }
+    }
+
+    fn trace(vertices: Vec<Vertex>) -> Trace {
+        Trace { vertices, ..Trace::default() }
+    }
+
+    #[test]
+    fn what_ran_before_it_broke_off_is_not_cached() {
+        let cancelled = Vertex { error: Some("context canceled".to_owned()), ..vertex("[3/4] RUN y", false) };
+        let begun = trace(vec![vertex("[1/4] RUN w", true), vertex("[2/4] RUN x", false), cancelled]);
+        let built = trace(vec![
+            vertex("[1/4] RUN w", true),
+            vertex("[2/4] RUN x", true),
+            vertex("[3/4] RUN y", false),
+            vertex("[4/4] RUN z", true),
+        ]);
+        let joined = super::begun_and_built(begun, built);
+        let told: Vec<bool> = joined.vertices.iter().map(|vertex| vertex.cached).collect();
+        assert_eq!(told, [true, false, false, true]);
+    }
+
+    #[test]
+    fn what_was_built_counts_and_not_that_it_was_found_again() {
+        let first = trace(vec![vertex("[2/2] RUN x", false), vertex("exporting to image", false)]);
+        let second = trace(vec![vertex("[2/2] RUN x", true), vertex("exporting to image", true)]);
         let joined = super::built_and_exported(first, second);
         let told: Vec<(&str, bool)> = joined.vertices.iter().map(|v| (v.name.as_str(), v.cached)).collect();
         assert_eq!(told, [("[2/2] RUN x", false), ("exporting to image", true)]);

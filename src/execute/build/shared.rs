@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::outcome::build::{CacheSource, ImageOutcome, ImageResult, StepStatus};
+use crate::outcome::critical::Relations;
 use crate::plan::build::BuildPlan;
 use crate::project::target::Target;
 
@@ -12,15 +13,16 @@ use crate::project::target::Target;
 /// this run has run it. And what a built image was told nothing of is done all the same: it is what the others say of it,
 /// or came from a cache with everything that follows it.
 pub(super) fn attribute(outcomes: &mut [&mut ImageOutcome], plan: &BuildPlan) {
-    let targets: Vec<&Target> = plan.builds.iter().map(|build| &build.target).collect();
+    let groups = groups(plan);
+    let group = |index: usize| groups.get(index).copied().unwrap_or(index);
     let mut ran: BTreeSet<(usize, String)> = BTreeSet::new();
     for (index, outcome) in outcomes.iter().enumerate() {
-        let group = group(index, &targets);
+        let group = group(index);
         let executed = outcome.steps.iter().filter(|step| !step.cached && step.status == StepStatus::Done);
         ran.extend(executed.map(|step| (group, step.name.clone())));
     }
     for (index, outcome) in outcomes.iter_mut().enumerate() {
-        let group = group(index, &targets);
+        let group = group(index);
         let built = matches!(outcome.result, ImageResult::Built { .. });
         let source = outcome.steps.iter().map(|step| step.source).find(|source| *source != CacheSource::None);
         for step in &mut outcome.steps {
@@ -35,6 +37,18 @@ pub(super) fn attribute(outcomes: &mut [&mut ImageOutcome], plan: &BuildPlan) {
             }
         }
     }
+}
+
+/// What the images of a plan have to do with each other.
+pub(super) fn relations(plan: &BuildPlan) -> Relations {
+    let after = plan.builds.iter().map(|build| build.after.iter().chain(&build.turn_after).copied().collect());
+    Relations { after: after.collect(), group: groups(plan) }
+}
+
+/// The group of every image.
+fn groups(plan: &BuildPlan) -> Vec<usize> {
+    let targets: Vec<&Target> = plan.builds.iter().map(|build| &build.target).collect();
+    (0..targets.len()).map(|index| group(index, &targets)).collect()
 }
 
 /// Images of which a step with the same name is the same step: those with the same context, Dockerfile and arguments.

@@ -13,6 +13,9 @@ use crate::plan::clear::actions_cache::{
 };
 
 const PLACE: &str = "Actions caches";
+/// So many caches GitHub lists on one page; and how often a longer list is read until it is twice the same.
+const PAGE: usize = 100;
+const ROUNDS: usize = 5;
 
 /// Caches that are to be cleared.
 #[derive(Debug)]
@@ -54,11 +57,14 @@ impl ActionsCacheClear<'_> {
         }
     }
 
-    /// Removes what the plan names, and lists again.
-    pub async fn apply(&self, plan: &ActionsCachePlan) -> PlaceOutcome {
+    /// Removes what the plan names, and lists again. `on_item` hears of each as it is done, and once more of one of which the
+    /// list says something else.
+    pub async fn apply(&self, plan: &ActionsCachePlan, on_item: &mut impl FnMut(&ItemOutcome)) -> PlaceOutcome {
         if plan.going().next().is_none() {
             // What was listed is what there is.
-            return dry_run(plan);
+            let outcome = dry_run(plan);
+            outcome.items.iter().for_each(on_item);
+            return outcome;
         }
         let mut outcome = PlaceOutcome::default();
         let mut remover = Remover::new(self.cancel);
@@ -68,11 +74,13 @@ impl ActionsCacheClear<'_> {
                 Some(_) => Fate::Removed,
                 None => self.remove(&mut remover, planned.cache.id, &mut help).await,
             };
-            outcome.items.push(item(planned, fate));
+            let item = item(planned, fate);
+            on_item(&item);
+            outcome.items.push(item);
         }
         outcome.warnings.extend(help);
         outcome.warnings.extend(self.mode.and_then(read_only));
-        if self.cancel.run_until_cancelled(self.prove(plan, &mut outcome)).await.is_none() {
+        if self.cancel.run_until_cancelled(self.prove(plan, &mut outcome, on_item)).await.is_none() {
             outcome.left.push(format!("{PLACE}: {CANCELLED}"));
         }
         outcome
@@ -91,9 +99,14 @@ impl ActionsCacheClear<'_> {
     }
 
     /// The list is what counts: of what is in it nothing is gone, and what is not in it is gone whatever the answer was.
-    async fn prove(&self, before: &ActionsCachePlan, outcome: &mut PlaceOutcome) {
+    async fn prove(
+        &self,
+        before: &ActionsCachePlan,
+        outcome: &mut PlaceOutcome,
+        on_item: &mut impl FnMut(&ItemOutcome),
+    ) {
         for look in 1..=LOOKS {
-            let caches = match self.look().await {
+            let caches = match self.look_well().await {
                 Ok(caches) => caches,
                 Err(Unseen(why, _)) => {
                     return outcome.left.push(format!("{PLACE}: they could not be listed again, {why}"));
@@ -108,11 +121,12 @@ impl ActionsCacheClear<'_> {
             }
             for (planned, item) in before.caches.iter().zip(&mut outcome.items) {
                 let is_listed = listed.contains(&planned.cache.id);
-                match &item.fate {
-                    Fate::Removed if is_listed => item.fate = Fate::Failed { why: "GitHub still lists it".to_owned() },
-                    Fate::Failed { .. } if !is_listed => item.fate = Fate::Removed,
-                    Fate::Removed | Fate::Failed { .. } | Fate::Kept { .. } | Fate::WouldRemove => {}
-                }
+                item.fate = match &item.fate {
+                    Fate::Removed if is_listed => Fate::Failed { why: "GitHub still lists it".to_owned() },
+                    Fate::Failed { .. } if !is_listed => Fate::Removed,
+                    Fate::Removed | Fate::Failed { .. } | Fate::Kept { .. } | Fate::WouldRemove => continue,
+                };
+                on_item(item);
             }
             let known: BTreeSet<u64> = before.caches.iter().map(|planned| planned.cache.id).collect();
             let after = plan(self.selectors, self.keep, &caches, self.now);
@@ -124,6 +138,23 @@ impl ActionsCacheClear<'_> {
         }
     }
 
+    /// [`Self::look`], until it is twice the same where the list has several pages: while caches go, one moves from a page to
+    /// another and may be missed, and what is missed would count as gone.
+    async fn look_well(&self) -> Result<Vec<ActionsCache>, Unseen> {
+        let mut caches = self.look().await?;
+        for _ in 0..ROUNDS {
+            let before = caches;
+            if before.len() <= PAGE {
+                return Ok(before);
+            }
+            caches = self.look().await?;
+            if caches == before {
+                return Ok(caches);
+            }
+        }
+        Err(Unseen("they changed again and again while they were listed".to_owned(), String::new()))
+    }
+
     /// Every cache that an entry could name.
     async fn look(&self) -> Result<Vec<ActionsCache>, Unseen> {
         let mut all = BTreeMap::new();
@@ -133,7 +164,7 @@ impl ActionsCacheClear<'_> {
                 CacheReference::One(reference) => Some(reference.as_str()),
             };
             let listed = caches::list(&call(self.github), selector.key_prefix(), reference).await?;
-            if listed.more {
+            if !listed.is_whole(|cache| cache.id) {
                 return Err(Unseen("GitHub did not list all of them".to_owned(), String::new()));
             }
             all.extend(listed.entries.into_iter().map(|cache| (cache.id, cache)));

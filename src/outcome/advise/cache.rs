@@ -22,8 +22,12 @@ pub const KEEPING: &str = "keep the image as a cache for the next build";
 
 /// Advice where the cache has cost twice the time that it spared, or more, over the last builds.
 ///
-/// Twice, because it is not only the last builds that it is for: those that find everything as it was leave no record.
+/// Twice, because it is not only the last builds that it is for: those that find everything as it was leave no record. Only
+/// where less can be kept, and where the run waited for the image.
 pub(super) fn advice(subject: &Subject<'_>) -> Option<Advice> {
+    if subject.kept.is_empty() || !is_waited_for(subject.image) {
+        return None;
+    }
     let now = times(subject.image, steps_before(subject));
     let before = subject.image.history.iter().rev().map(|build: &BuildRecord| build.cache_times);
     let known: Vec<CacheTimes> = std::iter::once(now).chain(before).take(LAST).flatten().collect();
@@ -37,8 +41,12 @@ pub(super) fn advice(subject: &Subject<'_>) -> Option<Advice> {
         image: subject.image.name.clone(),
         location: None,
         saves: costs.saturating_sub(spares) / builds,
-        kind: AdviceKind::CacheCostsMore { costs, spares, builds },
+        kind: AdviceKind::CacheCostsMore { costs, spares, builds, without: subject.kept.to_vec() },
     })
+}
+
+fn is_waited_for(image: &ImageOutcome) -> bool {
+    image.steps.iter().any(|step| step.critical) || image.other.iter().any(|operation| operation.critical)
 }
 
 fn steps_before<'a>(subject: &Subject<'a>) -> &'a [StepFact] {
@@ -87,7 +95,7 @@ mod tests {
 
     use super::{KEEPING, times};
     use crate::cache::ledger::{CacheTimes, StepFact};
-    use crate::outcome::advice::AdviceKind;
+    use crate::outcome::advice::{AdviceKind, KeptCache};
     use crate::outcome::advise::tests::Scene;
     use crate::outcome::build::{CacheSource, ImageOutcome, Interval, OperationKind, OperationOutcome};
     use crate::outcome::reason::MissReason;
@@ -149,13 +157,30 @@ mod tests {
         ] {
             let mut scene = Scene::new(DOCKERFILE, &[]).with_facts(vec![fact(2, "RUN one", Some(own))]);
             scene.image = warm();
-            scene = scene.with_history(history);
+            let kept = [KeptCache::Stages];
+            scene = scene.with_history(history).with_kept(&kept);
             let advice = scene.advice();
-            let found = advice.first().map(|advice| match advice.kind {
-                AdviceKind::CacheCostsMore { costs, spares, builds } => (costs.as_millis(), spares.as_millis(), builds),
+            let found = advice.first().map(|advice| match &advice.kind {
+                AdviceKind::CacheCostsMore { costs, spares, builds, without } if *without == kept => {
+                    (costs.as_millis(), spares.as_millis(), *builds)
+                }
                 _ => panic!("{advice:?}"),
             });
             assert_eq!(found, expected, "{history:?}");
         }
+    }
+
+    #[test]
+    fn only_what_would_change_something_is_said() {
+        let costly = Some(CacheTimes { costs: 30.0, spares: 2.0 });
+        let mut scene = Scene::new(DOCKERFILE, &[]);
+        scene.image = warm();
+        let mut scene = scene.with_history(&[costly, costly, costly]).with_kept(&[KeptCache::Registry]);
+        assert_eq!(scene.advice().len(), 1);
+        let nothing_to_leave_out = scene.with_kept(&[]);
+        assert_eq!(nothing_to_leave_out.advice(), []);
+        scene = nothing_to_leave_out.with_kept(&[KeptCache::Registry]);
+        scene.image.steps.iter_mut().for_each(|step| step.critical = false);
+        assert_eq!(scene.advice(), [], "the run waited for another image");
     }
 }

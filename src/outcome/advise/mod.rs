@@ -1,7 +1,7 @@
 //! Advice: what would make the next build faster, decided from what this build and the ones before it did.
 //!
-//! Only what is sure is said, and only if it is worth it: at least [`SECONDS`], and [`PERCENT`] of the image's build. Time is
-//! counted only where it is on the critical path; a step beside it could be gone and the build would be no faster.
+//! Only what is sure is said, and only if it is worth it: at least [`SECONDS`], and [`PERCENT`] of the run. Time is counted only
+//! where it is on the run's critical path; a step beside it could be gone, or a whole image, and the run would be no faster.
 
 mod cache;
 mod command;
@@ -17,7 +17,7 @@ pub use cache::{KEEPING, ran_seconds, times};
 pub use context::{ContextFile, MUCH};
 pub use manifest::Files;
 
-use super::advice::{Advice, MOST};
+use super::advice::{Advice, KeptCache, MOST};
 use super::build::{ImageOutcome, ImageResult, SourceLocation, StepOutcome};
 use super::known::Known;
 use super::why::layout::Layout;
@@ -25,7 +25,7 @@ use crate::project::dockerfile::{Dockerfile, Lines};
 
 /// What a build has to be shorter by, at least, for advice to be worth a reader's time.
 pub const SECONDS: Duration = Duration::from_secs(2);
-/// What part of the image's build that has to be, at least.
+/// What part of the run that has to be, at least.
 pub const PERCENT: u32 = 5;
 
 /// One image, and what is looked at for it.
@@ -43,6 +43,8 @@ pub struct Subject<'a> {
     pub files: &'a Files,
     /// The files of the context, where more than [`MUCH`] travelled.
     pub context: Option<&'a [ContextFile]>,
+    /// What is kept as a cache besides the image, and need not be.
+    pub kept: &'a [KeptCache],
 }
 
 impl<'a> Subject<'a> {
@@ -57,9 +59,12 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// What would make the next build faster: what saves most first, [`MOST`] pieces of advice at most.
-pub fn advise(subjects: &[Subject<'_>]) -> Vec<Advice> {
+/// What would make the next run faster, which has taken the time `whole`: what saves most first, [`MOST`] pieces of advice at
+/// most.
+pub fn advise(subjects: &[Subject<'_>], whole: Duration) -> Vec<Advice> {
+    let share = whole.saturating_mul(PERCENT) / 100;
     let mut advice: Vec<Advice> = subjects.iter().flat_map(of_image).collect();
+    advice.retain(|advice| advice.saves >= SECONDS && advice.saves >= share);
     advice.sort_by_key(|advice| std::cmp::Reverse(advice.saves));
     advice.truncate(MOST);
     advice
@@ -80,15 +85,10 @@ fn of_image(subject: &Subject<'_>) -> Vec<Advice> {
         return Vec::new();
     }
     let above = commit::advice(subject).into_iter().chain(copy::advice(subject));
-    let all = above.chain(cache::advice(subject)).chain(context::advice(subject));
-    let is_worth_it = |advice: &Advice| {
-        let share = subject.image.duration.saturating_mul(PERCENT) / 100;
-        advice.saves >= SECONDS && advice.saves >= share
-    };
-    all.filter(is_worth_it).collect()
+    above.chain(cache::advice(subject)).chain(context::advice(subject)).collect()
 }
 
-/// What a build would be shorter by without these steps: the time of those on the critical path.
+/// What a run would be shorter by without these steps: the time of those on the critical path.
 fn saved<'a>(steps: impl IntoIterator<Item = &'a StepOutcome>) -> Duration {
     steps.into_iter().filter(|step| step.critical).map(StepOutcome::duration).sum()
 }
@@ -103,7 +103,7 @@ pub(in crate::outcome) mod tests {
     use crate::cache::ledger::{
         Build, BuildKind, BuildRecord, CacheTimes, Identity, Ledger, LedgerKey, Salt, Scope, StepFact, Subject as Whose,
     };
-    use crate::outcome::advice::{Advice, AdviceKind, MOST};
+    use crate::outcome::advice::{Advice, AdviceKind, KeptCache, MOST};
     use crate::outcome::build::{CacheSource, ImageOutcome, ImageResult, Interval, StepOutcome, StepStatus};
     use crate::outcome::known::Known;
     use crate::outcome::reason::{ChangedFiles, MissReason};
@@ -118,6 +118,7 @@ pub(in crate::outcome) mod tests {
         files: Files,
         context: Option<Vec<ContextFile>>,
         ledger: Option<Ledger>,
+        kept: Vec<KeptCache>,
     }
 
     impl Scene {
@@ -147,24 +148,11 @@ pub(in crate::outcome) mod tests {
                 }
             });
             let steps = steps.collect();
-            let image = ImageOutcome {
-                name: "app".to_owned(),
-                tags: Vec::new(),
-                offset: Duration::ZERO,
-                duration: at,
-                result: ImageResult::Built { image_id: String::new(), digest: None },
-                steps,
-                other: Vec::new(),
-                unused_sources: Vec::new(),
-                without_cache: None,
-                fresh_after: None,
-                context_bytes: 0,
-                size: None,
-                size_before: None,
-                history: Vec::new(),
-            };
+            let result = ImageResult::Built { image_id: String::new(), digest: None };
+            let image =
+                ImageOutcome { duration: at, steps, ..ImageOutcome::ended("app".to_owned(), Vec::new(), result) };
             let target = Target::new("app", Context::Local("/w".into()), Source::Inline(text.to_owned()));
-            Self { dockerfile, target, image, files: Files::new(), context: None, ledger: None }
+            Self { dockerfile, target, image, files: Files::new(), context: None, ledger: None, kept: Vec::new() }
         }
 
         pub(super) fn with_files(mut self, files: &[(&str, &str)]) -> Self {
@@ -186,12 +174,18 @@ pub(in crate::outcome) mod tests {
                 run_url: None,
                 images: Vec::new(),
                 superseded: Vec::new(),
+                earlier: Vec::new(),
                 steps,
                 evidence: serde_json::Value::Null,
                 salt: Salt::keep(None),
                 record: record(None),
             };
             self.ledger = Some(Ledger::successor(None, key, build));
+            self
+        }
+
+        pub(super) fn with_kept(mut self, kept: &[KeptCache]) -> Self {
+            self.kept = kept.to_vec();
             self
         }
 
@@ -202,14 +196,16 @@ pub(in crate::outcome) mod tests {
 
         pub(super) fn advice(&self) -> Vec<Advice> {
             let known = known(self);
-            advise(&[Subject {
+            let subjects = [Subject {
                 image: &self.image,
                 known: &known,
                 commit_argument: "GIT_COMMIT_HASH",
                 file: Some("Dockerfile"),
                 files: &self.files,
                 context: self.context.as_deref(),
-            }])
+                kept: &self.kept,
+            }];
+            advise(&subjects, self.image.duration)
         }
     }
 
@@ -219,6 +215,7 @@ pub(in crate::outcome) mod tests {
             at: Utc::now(),
             commit: None,
             seconds: 1.0,
+            run_seconds: None,
             cached: 1,
             total: 2,
             kind: BuildKind::Warm,
@@ -284,11 +281,15 @@ pub(in crate::outcome) mod tests {
             file: None,
             files: &files,
             context: None,
+            kept: &[],
         });
-        let advice = advise(&subjects.collect::<Vec<_>>());
+        let subjects: Vec<Subject<'_>> = subjects.collect();
+        let advice = advise(&subjects, Duration::from_secs(24));
         assert_eq!(advice.iter().map(|advice| advice.saves.as_secs()).collect::<Vec<_>>(), [9, 7, 5]);
         assert_eq!(advice.len(), MOST);
         assert!(advice.iter().all(|advice| matches!(advice.kind, AdviceKind::CommitAboveSteps { .. })));
+        // The part counts that it has of the run, however large a part of its image's build it is.
+        assert_eq!(advise(&subjects, Duration::from_secs(150)).len(), 1);
     }
 
     fn known(scene: &Scene) -> Known<'_> {

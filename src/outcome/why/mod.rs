@@ -22,11 +22,12 @@ use super::known::Known;
 use super::reason::MissReason;
 use crate::cache::evidence::taken;
 use crate::cache::ledger::Ledger;
+use crate::engine::LEDGER_REPOSITORY;
 use crate::project::target::NoCache;
 
 /// Why each step ran, in the order of the steps; nothing for one that was cached or never begun.
 ///
-/// 1. Reasons of the whole build: `no-cache`, a clear before it, no earlier build.
+/// 1. Reasons of the whole build: `no-cache`, a clear before it of everything, no earlier build, a ledger that is none.
 /// 2. What the step has changed itself; for a stage's first step, what the stage is built on.
 /// 3. A step above it that ran, in its stage or in one that it takes from: the first of them.
 /// 4. Where it is known that nothing changed: the image that held its layer is gone, or a source could not be read.
@@ -46,12 +47,16 @@ pub fn reasons(outcome: &ImageOutcome, known: &Known<'_>) -> Vec<Option<MissReas
         NoCache::Off | NoCache::All => false,
     };
     let alike = |reason: MissReason| of(&|_, step| if asked(step) { MissReason::Asked } else { reason.clone() });
-    if outcome.fresh_after.is_some() {
+    // Where the builder kept what it had, a step that ran may have run without the clear as well.
+    if outcome.fresh_after.as_ref().is_some_and(|mark| mark.builder_cleared) {
         return alike(MissReason::Cleared);
     }
     let Some(previous) = known.previous else {
-        let nothing = if known.remembered { MissReason::FirstBuild } else { MissReason::Unknown };
-        return alike(unreadable(outcome).unwrap_or(nothing));
+        let is_first = known.remembered && outcome.fresh_after.is_none();
+        let nothing = if is_first { MissReason::FirstBuild } else { MissReason::Unknown };
+        // Of any other source nobody knows whether it would have had these steps.
+        let ledger = unreadable(outcome, |source| source.starts_with(&format!("{LEDGER_REPOSITORY}:")));
+        return alike(ledger.unwrap_or(nothing));
     };
     let Some(dockerfile) = known.dockerfile else { return alike(MissReason::Unknown) };
     let layout = Layout { dockerfile, target: known.target };
@@ -69,11 +74,11 @@ fn ran(step: &StepOutcome) -> bool {
     !step.cached && step.status != StepStatus::NotRun
 }
 
-/// A cache source that could not be read, if there is one. One that is not there is none.
-fn unreadable(outcome: &ImageOutcome) -> Option<MissReason> {
+/// A cache source of these that could not be read, if there is one. One that is not there is none.
+fn unreadable(outcome: &ImageOutcome, is_meant: impl Fn(&str) -> bool) -> Option<MissReason> {
     let absent = ["not found", "no such image", "not in the engine", "manifest unknown"];
-    let unused =
-        outcome.unused_sources.iter().find(|unused| !absent.iter().any(|word| unused.reason.contains(word)))?;
+    let mut sources = outcome.unused_sources.iter().filter(|unused| is_meant(&unused.source));
+    let unused = sources.find(|unused| !absent.iter().any(|word| unused.reason.contains(word)))?;
     Some(MissReason::SourceUnreadable { source: unused.source.clone(), reason: unused.reason.clone() })
 }
 
@@ -220,7 +225,7 @@ impl Why<'_> {
             Some(image) if !holders.iter().any(|image| present(image.id.as_str())) => {
                 MissReason::CacheImageAbsent { image: image.reference.clone() }
             }
-            Some(_) | None => unreadable(self.outcome).unwrap_or(MissReason::Unknown),
+            Some(_) | None => unreadable(self.outcome, |_| true).unwrap_or(MissReason::Unknown),
         }
     }
 }

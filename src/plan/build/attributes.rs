@@ -8,7 +8,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Facts, How, Local, LocalSource, PlanError, Wanted};
+use super::{Destination, Facts, How, Local, LocalSource, PlanError, Wanted};
 use crate::buildkit::solve::{CacheEntry, Exporter, SolveRequest};
 use crate::inputs::Compression;
 use crate::project::target::{CacheOption, CacheSource, Context, Dockerfile, NamedContext, NoCache, Target};
@@ -47,6 +47,7 @@ pub(super) fn request(
     writer.values();
     writer.run_options();
     writer.attestations();
+    writer.destination();
     if !target.annotations.is_empty() && !facts.containerd_store {
         warnings.push(format!(
             "{}: annotations stand in an image's manifest, which this engine's image store does not keep; they are lost",
@@ -66,7 +67,7 @@ pub(super) fn request(
             target.name
         ));
     }
-    let exporter = exporter(target, wanted.compression, facts);
+    let exporter = exporter(target, wanted, facts);
     let shared_key = shared_key(&wanted.key, &target.context);
     let frontend = writer.frontend();
     if !writer.problems.is_empty() {
@@ -178,9 +179,13 @@ impl Writer<'_> {
             NoCache::All => self.set("no-cache", ""),
             NoCache::Stages(stages) => self.set("no-cache", stages.join(",")),
         }
-        // Unset, the containerd image store asks the registry first, even for an image that it has.
-        self.set("image-resolve-mode", if target.pull { "pull" } else { "local" });
-        if target.platforms.len() > 1 && !self.facts.containerd_store {
+        match (target.pull, self.facts.destination) {
+            (true, _) => self.set("image-resolve-mode", "pull"),
+            // Unset, the containerd image store asks the registry first, even for an image that it has.
+            (false, Destination::Store) => self.set("image-resolve-mode", "local"),
+            (false, Destination::Archive) => {}
+        }
+        if target.platforms.len() > 1 && !self.facts.containerd_store && self.facts.destination == Destination::Store {
             let why = format!(
                 "{} need the containerd image store; this engine has a graph driver",
                 target.platforms.join(", ")
@@ -246,12 +251,40 @@ impl Writer<'_> {
         let target = self.target;
         for (what, value) in [("provenance", &target.provenance), ("sbom", &target.sbom)] {
             let Some(value) = value.as_deref().and_then(attestation) else { continue };
-            if self.facts.containerd_store {
+            if self.facts.destination == Destination::Archive {
+                let why =
+                    "cannot be loaded into an engine: the builder's archive holds an image without manifest lists";
+                self.unsupported(what, why, "leave it unset, or leave `builder` unset");
+            } else if self.facts.containerd_store {
                 self.set(format!("attest:{what}"), value);
             } else {
                 let why = "needs the containerd image store; this engine has a graph driver";
                 self.unsupported(what, why, "leave it unset, or switch the engine to the containerd image store");
             }
+        }
+    }
+
+    /// What comes as an archive is one image, and nothing that the engine has is at the builder.
+    fn destination(&mut self) {
+        if self.facts.destination == Destination::Store {
+            return;
+        }
+        let target = self.target;
+        if target.platforms.len() > 1 {
+            // `exporter/oci/export.go`: "docker exporter does not currently support exporting manifest lists".
+            let why = format!(
+                "{} cannot be loaded into an engine: the builder's docker exporter does not support manifest lists",
+                target.platforms.join(", ")
+            );
+            self.unsupported("platforms", why, "build one platform");
+        }
+        if !target.after.is_empty() {
+            let why = format!("{} is built in this run, and a remote builder does not get it", target.after.join(", "));
+            self.unsupported(
+                "what it stands on,",
+                why,
+                "leave `builder` unset, or make it a stage of the same Dockerfile",
+            );
         }
     }
 
@@ -279,16 +312,20 @@ pub(super) fn attestation(value: &str) -> Option<String> {
     }
 }
 
-fn exporter(target: &Target, compression: Compression, facts: &Facts) -> Exporter {
+fn exporter(target: &Target, wanted: &Wanted, facts: &Facts) -> Exporter {
     let mut attributes = BTreeMap::new();
     if !target.tags.is_empty() {
         let names: Vec<String> = target.tags.iter().map(crate::image::ImageReference::canonical).collect();
         attributes.insert("name".to_owned(), names.join(","));
     }
-    // A graph driver stores layers unpacked and takes no compression at all.
-    if facts.containerd_store {
-        let local = !target.tags.iter().any(crate::image::ImageReference::names_registry);
-        let kind = match compression {
+    let archive = facts.destination == Destination::Archive;
+    // A graph driver stores layers unpacked and takes no compression at all. What has to travel is compressed, as it is by
+    // buildx.
+    if facts.containerd_store || archive {
+        let local = !archive
+            && !super::push::is_wanted(target, wanted)
+            && !target.tags.iter().any(crate::image::ImageReference::names_registry);
+        let kind = match wanted.compression {
             Compression::Auto if local => Some("uncompressed"),
             Compression::Auto => None,
             Compression::Uncompressed => Some("uncompressed"),
@@ -300,7 +337,11 @@ fn exporter(target: &Target, compression: Compression, facts: &Facts) -> Exporte
     for (key, value) in &target.annotations {
         attributes.extend(annotation_keys(key).into_iter().map(|key| (key, value.clone())));
     }
-    Exporter { kind: "moby".to_owned(), attributes }
+    let kind = match facts.destination {
+        Destination::Store => "moby",
+        Destination::Archive => Exporter::ARCHIVE,
+    };
+    Exporter { kind: kind.to_owned(), attributes }
 }
 
 /// `index,manifest[linux/amd64]:key` as exporter keys (`exporter/containerimage/exptypes/annotations.go`).
@@ -357,18 +398,24 @@ fn key_of(key: &str, path: &Path) -> String {
 mod tests {
     use std::path::PathBuf;
 
-    use super::super::{Builder, Facts, How, LocalSource, PlanError, Wanted, plan};
+    use super::super::{Builder, Destination, Facts, How, LocalSource, PlanError, Wanted, plan};
     use super::{annotation_keys, attestation};
     use crate::buildkit::solve::SolveRequest;
     use crate::inputs::Compression;
     use crate::project::target::{Context, Dockerfile, NamedContext, NoCache, Target};
 
-    const GRAPH: Facts = Facts { containerd_store: false, named_contexts: true, run_limits: true, host_gateway: None };
-    const CONTAINERD: Facts =
-        Facts { containerd_store: true, named_contexts: true, run_limits: true, host_gateway: None };
+    const GRAPH: Facts = Facts {
+        containerd_store: false,
+        named_contexts: true,
+        run_limits: true,
+        host_gateway: None,
+        destination: Destination::Store,
+    };
+    const CONTAINERD: Facts = Facts { containerd_store: true, ..GRAPH };
+    const REMOTE: Facts = Facts { destination: Destination::Archive, ..GRAPH };
 
     fn wanted() -> Wanted {
-        Wanted { builder: Builder::BuildKit, compression: Compression::Auto, key: "org/repo".to_owned() }
+        Wanted { builder: Builder::BuildKit, compression: Compression::Auto, push: false, key: "org/repo".to_owned() }
     }
 
     fn target(name: &str) -> Target {
@@ -432,6 +479,40 @@ mod tests {
         assert_eq!(compression(target("app"), &CONTAINERD).as_deref(), Some("uncompressed"));
         assert_eq!(compression(target("ghcr.io/org/app"), &CONTAINERD), None);
         assert_eq!(compression(target("app"), &GRAPH), None);
+        let pushed = Wanted { push: true, ..wanted() };
+        let compression =
+            |target: &Target| super::exporter(target, &pushed, &CONTAINERD).attributes.remove("compression");
+        assert_eq!(compression(&target("org/app")), None);
+        let left_out = Target { default_name: true, ..target("project-app") };
+        assert_eq!(compression(&left_out).as_deref(), Some("uncompressed"));
+    }
+
+    #[test]
+    fn a_remote_builder_is_asked_for_an_archive() {
+        let request = solve(target("ghcr.io/org/app"), &REMOTE);
+        assert!(!request.attributes.contains_key("image-resolve-mode"), "{:?}", request.attributes);
+        let exporter = request.exporter.unwrap();
+        assert!(exporter.is_archive() && exporter.attributes.len() == 1, "{exporter:?}");
+        assert_eq!(exporter.attributes["name"], "ghcr.io/org/app:1");
+        let pulled = Target { pull: true, ..target("app") };
+        assert_eq!(solve(pulled, &REMOTE).attributes["image-resolve-mode"], "pull");
+
+        let mut app = target("app");
+        app.platforms = vec!["linux/amd64".to_owned(), "linux/arm64".to_owned()];
+        app.provenance = Some("true".to_owned());
+        let web = Target { after: vec!["app".to_owned()], ..target("web") };
+        let errors = plan(&[app, web], &[], Vec::new(), &wanted(), &REMOTE).unwrap_err();
+        let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            [
+                "build app: provenance cannot be loaded into an engine: the builder's archive holds an image without \
+                 manifest lists",
+                "build app: platforms linux/amd64, linux/arm64 cannot be loaded into an engine: the builder's docker \
+                 exporter does not support manifest lists",
+                "build web: what it stands on, app is built in this run, and a remote builder does not get it",
+            ]
+        );
     }
 
     #[test]

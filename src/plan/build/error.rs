@@ -33,6 +33,9 @@ pub enum PlanError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// `push` is set, and no image has a name to be pushed by.
+    #[error("push: no image has a name to be pushed by")]
+    NothingToPush,
 }
 
 impl PlanError {
@@ -42,6 +45,9 @@ impl PlanError {
             Self::Cycle { .. } => "let one of them build on an image that is not built in the same run",
             Self::Unsupported { help, .. } => help,
             Self::Invalid { .. } => "correct the value",
+            Self::NothingToPush => {
+                "give the image a name with its registry, as `tags: ghcr.io/org/app:1`; in a Compose file, `image:`"
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Facts, ImageCache, Local, LocalSource};
 use crate::buildkit::solve::{CacheEntry, Exporter, SolveRequest};
 use crate::cache::ledger::{LedgerKey, StageLabel, capture_name};
+use crate::cache::records::BaseImage;
 use crate::project::dockerfile::Dockerfile;
 use crate::project::target::Target;
 
@@ -42,6 +43,8 @@ pub struct Keep {
     pub key: LedgerKey,
     /// The image that the ledger knows: if the build gives it again and has run nothing, nothing follows.
     pub known: Option<String>,
+    /// The images of the engine that the build stands on: the records are to be found by all of their keys.
+    pub bases: Vec<BaseImage>,
     /// The records of the image itself.
     pub final_image: Capture,
     /// The intermediate stages.
@@ -104,6 +107,7 @@ pub(super) fn plan(
     Some(Keep {
         key: key.clone(),
         known: cache.complete.as_ref().map(|complete| complete.image_id.clone()),
+        bases: cache.bases.clone(),
         final_image: final_image(request, store, &capture_name()),
         stages,
     })
@@ -183,7 +187,7 @@ fn stage(build: &SolveRequest, store: Store, name: &str, reference: &str, label:
 ///
 /// Base images are looked for where the build has looked for them. With `pull` that is their registry: an image that the
 /// engine has under the name may be another one, and nothing would be cached upon it.
-fn internal(build: &SolveRequest) -> SolveRequest {
+pub(super) fn internal(build: &SolveRequest) -> SolveRequest {
     let mut attributes = build.attributes.clone();
     attributes.retain(|key, _| key != "no-cache" && !key.starts_with("attest:"));
     SolveRequest {

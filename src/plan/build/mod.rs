@@ -1,10 +1,12 @@
 //! The plan of a build: which images, in which order, by which builder, with which request.
 
 mod attributes;
+pub mod cache_to;
 mod classic;
 mod error;
 pub mod keep;
 mod order;
+pub mod push;
 mod sources;
 
 pub use error::PlanError;
@@ -15,12 +17,14 @@ use std::sync::Arc;
 
 use crate::buildkit::solve::SolveRequest;
 use crate::cache::ledger::LedgerKey;
-use crate::cache::records::Offer;
+use crate::cache::records::{BaseImage, Offer};
+use crate::image::ImageReference;
 use crate::inputs::Compression;
 use crate::outcome::build::{CacheSource, UnusedSource};
 use crate::project::dockerfile::Dockerfile;
 use crate::project::target::Target;
 use keep::Keep;
+use push::Push;
 
 /// What a plan has to know of the engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +37,17 @@ pub struct Facts {
     pub run_limits: bool,
     /// The address that `host-gateway` stands for, if the engine told it.
     pub host_gateway: Option<String>,
+    /// Where images go.
+    pub destination: Destination,
+}
+
+/// Where a built image goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// Into the image store of the engine that builds it.
+    Store,
+    /// From a remote builder into the engine, as an archive. What the engine has, the builder does not see.
+    Archive,
 }
 
 /// What the image cache has for one target.
@@ -41,6 +56,10 @@ pub struct ImageCache {
     /// Records of previous images whose layers are in the engine. All targets of a run share them: the builder makes one
     /// graph of what is built at the same time, and a step that two targets share must not depend on who comes first.
     pub offer: Option<Arc<Offer>>,
+    /// Where those records come from.
+    pub offered: Option<CacheSource>,
+    /// The tag of a registry that this run writes the cache to.
+    pub cache_to: Option<ImageReference>,
     /// The ledger that this run writes; nothing is kept without one.
     pub ledger: Option<LedgerKey>,
     /// What that ledger holds, if the image is in the engine.
@@ -49,6 +68,8 @@ pub struct ImageCache {
     pub stages: bool,
     /// Sources that cannot be used.
     pub unused: Vec<UnusedSource>,
+    /// The images of the engine that the build stands on.
+    pub bases: Vec<BaseImage>,
 }
 
 /// A ledger whose image is there.
@@ -74,6 +95,8 @@ pub struct Wanted {
     pub builder: Builder,
     /// Layer compression.
     pub compression: Compression,
+    /// Whether images are pushed.
+    pub push: bool,
     /// Distinguishes directories of different repositories that have the same path inside a container.
     pub key: String,
 }
@@ -102,6 +125,10 @@ pub struct PlannedBuild {
     pub offer: Option<Arc<Offer>>,
     /// What follows the build, so that its image is a cache for the next one.
     pub keep: Option<Keep>,
+    /// What follows it so that its cache is in a registry.
+    pub cache_to: Option<cache_to::CacheTo>,
+    /// What is pushed once every image is built.
+    pub push: Option<Push>,
     /// Indexes of the builds that must be done before.
     pub after: Vec<usize>,
     /// Indexes of the builds that have to end before, whatever becomes of them: see [`order::turns`].
@@ -199,19 +226,29 @@ pub fn plan(
                     }
                     How::Classic => None,
                 };
+                let cache_to = match &how {
+                    How::BuildKit { request, .. } => cache_to::plan(cache.cache_to.as_ref(), request, facts),
+                    How::Classic => None,
+                };
+                let push = push::plan(target, &how, wanted, facts, &mut warnings);
                 builds.push(PlannedBuild {
                     target: target.clone(),
                     how,
                     unused_sources: cache.unused,
-                    offered: sources::origin(target, cache.offer.is_some()),
+                    offered: sources::origin(target, cache.offered.filter(|_| cache.offer.is_some())),
                     offer: cache.offer,
                     keep,
+                    cache_to,
+                    push,
                     after: order.get(index).cloned().unwrap_or_default(),
                     turn_after: turns.get(index).cloned().unwrap_or_default(),
                 });
             }
             Err(problems) => errors.extend(problems),
         }
+    }
+    if errors.is_empty() {
+        errors.extend(push::check(builds.iter().map(|build| build.push.as_ref()), wanted).err());
     }
     if errors.is_empty() { Ok(BuildPlan { builds, warnings }) } else { Err(errors) }
 }

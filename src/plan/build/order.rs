@@ -27,7 +27,6 @@ pub(super) fn dependencies(targets: &[Target]) -> Result<Vec<Vec<usize>>, PlanEr
 /// and Docker 20.10 fails (`failed to compute cache key: … not found`). One after the other, the second finds what the
 /// first one did.
 pub(super) fn turns(targets: &[Target], after: &[Vec<usize>], offered: impl Fn(usize) -> bool) -> Vec<Vec<usize>> {
-    let same = |a: &Target, b: &Target| a.context == b.context && a.dockerfile == b.dockerfile;
     // Whoever waits for its turn and for what it needs waits for those before it in one order: never for itself.
     let mut order = Vec::with_capacity(targets.len());
     (0..targets.len()).for_each(|index| visit(index, after, &mut order));
@@ -35,7 +34,7 @@ pub(super) fn turns(targets: &[Target], after: &[Vec<usize>], offered: impl Fn(u
     for (place, index) in order.iter().copied().enumerate().filter(|(_, index)| offered(*index)) {
         let (Some(target), Some(turn)) = (targets.get(index), turns.get_mut(index)) else { continue };
         let earlier = order.iter().copied().take(place).filter(|earlier| offered(*earlier));
-        turn.extend(earlier.filter(|earlier| targets.get(*earlier).is_some_and(|other| same(other, target))));
+        turn.extend(earlier.filter(|earlier| targets.get(*earlier).is_some_and(|other| other.has_sources_of(target))));
     }
     turns
 }

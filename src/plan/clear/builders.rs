@@ -51,15 +51,16 @@ pub struct PlannedVolume {
 }
 
 impl BuildersPlan {
-    /// Decides. What a pattern of `keep` matches by its name stays, whatever else.
+    /// Decides. What a pattern of `keep` matches by its name stays, whatever else: by any name that the builder may have, and
+    /// by its lower case, because that is what patterns are in.
     pub fn new(survey: &BuildersSurvey, keep: &[Pattern]) -> Self {
-        let kept = |name: &str| {
-            let reference = name.parse().ok()?;
-            keep.iter().find(|pattern| pattern.names(&reference)).map(|pattern| format!("keep: {pattern}"))
+        let kept = |names: &[&str]| {
+            let names_it = |pattern: &&Pattern| names.iter().any(|name| pattern.names_word(name));
+            keep.iter().find(names_it).map(|pattern| format!("keep: {pattern}"))
         };
         let builders = survey.builders.iter().map(|found| PlannedContainer {
             container: found.container.clone(),
-            action: match (&found.state, kept(found.container.builder())) {
+            action: match (&found.state, kept(&found.container.names().collect::<Vec<_>>())) {
                 (_, Some(why)) => BuilderAction::KeepNamed(why),
                 (BuilderState::Idle(records), None) => BuilderAction::Prune(PlannedBuilder::of(records)),
                 (BuilderState::Building, None) => BuilderAction::KeepBuilding,
@@ -70,7 +71,7 @@ impl BuildersPlan {
         let volumes = survey.left_over.iter().map(|volume| PlannedVolume {
             keep: match &volume.container {
                 Some(container) => Some(format!("used by container {container}")),
-                None => kept(volume.builder()),
+                None => kept(&volume.names().collect::<Vec<_>>()),
             },
             volume: volume.clone(),
         });
@@ -139,7 +140,7 @@ impl fmt::Display for BuildersPlan {
 
 #[cfg(test)]
 mod tests {
-    use super::BuildersPlan;
+    use super::{BuilderAction, BuildersPlan};
     use crate::buildkit::usage::Record;
     use crate::engine::{BuilderContainer, StateVolume};
     use crate::survey::clear::builders::{BuilderState, BuildersSurvey, SurveyedBuilder};
@@ -170,6 +171,29 @@ mod tests {
             size: 2_000_000,
             in_use,
             shared: false,
+        }
+    }
+
+    #[test]
+    fn keep_finds_a_builder_by_any_name_that_it_may_have() {
+        for (node, keep, is_kept) in [
+            ("multi0", "multi", true),
+            ("multi12", "multi", true),
+            ("multi10", "multi1", true),
+            ("MyNode", "mynode", true),
+            ("Team-A0", "team-*", true),
+            ("my-0", "my-", true),
+            ("a..b0", "a..b", true),
+            ("a+b0", "a?b", true),
+            ("multi0", "mult", false),
+            ("multi0", "org/multi", false),
+            ("multi0", "label=multi", false),
+        ] {
+            let (keep, state) = ([keep.parse().unwrap()], BuilderState::Idle(vec![record(false)]));
+            let survey = BuildersSurvey { builders: vec![builder(node, state)], left_over: vec![volume(node, None)] };
+            let plan = BuildersPlan::new(&survey, &keep);
+            assert_eq!(plan.volumes[0].keep.is_some(), is_kept, "{keep:?} of the volume of {node}");
+            assert_eq!(matches!(plan.builders[0].action, BuilderAction::KeepNamed(_)), is_kept, "{keep:?} of {node}");
         }
     }
 

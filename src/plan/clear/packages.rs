@@ -6,6 +6,7 @@
 
 mod graph;
 mod manifest;
+mod meanwhile;
 mod named;
 mod print;
 mod selector;
@@ -18,6 +19,7 @@ use chrono::{DateTime, Utc};
 use crate::image::pattern::Pattern;
 use graph::Graph;
 pub use manifest::Manifest;
+pub use meanwhile::{changed, stays_after_all};
 use named::Verdict;
 pub use selector::{Package, PackageSelector, PackageSelectorError};
 
@@ -86,12 +88,16 @@ pub enum VersionAction {
 pub enum VersionKept {
     /// An entry of `keep` names it.
     Pattern(String),
+    /// An entry of `keep` might name it: it goes by what no registry tells of a version.
+    Unknown(String),
     /// It has a tag that nothing names.
     AlsoTagged(String),
     /// It is one of the newest that the entry names, and the entry keeps so many.
     Latest(usize),
     /// It has no tag, and it is so new that a build may be about to give it one.
     Fresh,
+    /// It was pushed again, or lost a tag, since it was planned.
+    Changed,
     /// It is part of a version that stays, or about one: a signature, an attestation.
     PartOf(String),
     /// A manifest that stays could not be read, and this one may be part of it.
@@ -114,7 +120,9 @@ pub enum VersionKept {
 pub struct PackageRequest<'a> {
     /// The entries for this package.
     pub selectors: &'a [&'a PackageSelector],
-    /// The input `keep`: references match a tag under its full name, `ghcr.io/org/app:1`; ids and digests the manifest's.
+    /// The input `keep`: references match a tag under its full name, `ghcr.io/org/app:1`; digests the manifest's, ids that
+    /// or any of its blobs' (an engine may call an image by the digest of its config). Where nothing tells whether an entry
+    /// holds, as with a label, the version stays.
     pub keep: &'a [Pattern],
     /// The time that ages are counted from.
     pub now: DateTime<Utc>,
@@ -309,14 +317,47 @@ impl PackagePlan {
         };
         self.versions.iter().filter_map(phrase).collect()
     }
+
+    /// What of this plan is listed all the same, and is left out by `after`, the plan of a second survey, or kept by it for
+    /// a reason that only holds of what stands alone: each a phrase with the entry that names it now. A part of an image
+    /// that is gone is one in its own right, and the entry that named the image does not name it.
+    pub fn orphans(&self, after: &Self, now: &PackageSurvey) -> Vec<String> {
+        let package = match &self.package.registry {
+            Some(registry) => format!("{registry}/{}", self.package),
+            None => self.package.to_string(),
+        };
+        let phrase = |planned: &PlannedVersion| {
+            let version = now.versions.iter().find(|version| version.id == planned.version.id)?;
+            let again = after.versions.iter().find(|again| again.version.id == version.id);
+            let why = match again.map(|again| &again.action) {
+                Some(VersionAction::Keep(VersionKept::Pattern(_)) | VersionAction::Remove { .. }) => return None,
+                Some(VersionAction::Keep(reason)) if reason.leaves_cache() => return None,
+                Some(VersionAction::Keep(reason)) => format!("stays: {reason}"),
+                None => "is still there".to_owned(),
+            };
+            let entry = match version.tags.first() {
+                Some(tag) => format!("package={package}:{tag}"),
+                None => format!("package={package};untagged;older-than=1m"),
+            };
+            Some(format!("{} {why}; to continue, name it as `{entry}`", self.package.name_of(version)))
+        };
+        self.going().filter_map(phrase).collect()
+    }
 }
 
 impl VersionKept {
-    /// Whether the version should have gone, so that the clear is not complete.
+    /// Whether what was asked for is still there because of it. What the request itself excludes does not count.
     pub fn leaves_cache(&self) -> bool {
         match self {
-            Self::Unread { .. } | Self::Unreadable(_) | Self::Unclear | Self::LastTagged => true,
-            Self::Pattern(_) | Self::AlsoTagged(_) | Self::Latest(_) | Self::Fresh | Self::PartOf(_) => false,
+            Self::AlsoTagged(_)
+            | Self::PartOf(_)
+            | Self::Unknown(_)
+            | Self::Unread { .. }
+            | Self::Unreadable(_)
+            | Self::Unclear
+            | Self::Changed
+            | Self::LastTagged => true,
+            Self::Pattern(_) | Self::Latest(_) | Self::Fresh => false,
         }
     }
 }
@@ -325,6 +366,7 @@ impl fmt::Display for VersionKept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pattern(pattern) => write!(f, "keep: {pattern}"),
+            Self::Unknown(pattern) => write!(f, "keep: {pattern}, which cannot be told of a package version"),
             Self::AlsoTagged(tag) => write!(f, "also tagged {tag}"),
             Self::Latest(1) => write!(f, "the newest one, and keep-latest=1"),
             Self::Latest(number) => write!(f, "one of the newest, and keep-latest={number}"),
@@ -332,6 +374,7 @@ impl fmt::Display for VersionKept {
                 f,
                 "without a tag for less than an hour, a push may be going on; an older-than=… of the entry decides instead"
             ),
+            Self::Changed => write!(f, "pushed again, or under other tags"),
             Self::PartOf(name) => write!(f, "it belongs to {name}, which stays"),
             Self::Unread { what, why } => {
                 write!(f, "it may belong to {what}, whose manifest could not be read ({why})")

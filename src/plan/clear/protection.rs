@@ -44,16 +44,17 @@ pub enum KeepReason {
 
 impl KeepReason {
     /// Whether the image could still serve as a cache, so that the clear is not complete. What the request itself or the
-    /// job excludes does not count, nor what is not known to be of the images that are cleared.
+    /// job excludes does not count, nor what is not known to be of the images that are cleared, nor what no version of this
+    /// program wrote: none reads it. What a newer version wrote, that version may well read.
     pub(super) fn leaves_cache(&self) -> bool {
         match self {
-            Self::UsedBy { .. } | Self::ParentOf { .. } => true,
+            Self::UsedBy { .. } | Self::ParentOf { .. } | Self::Label(LabelError::Schema(_)) => true,
             Self::OwnImage
             | Self::OtherAction
             | Self::Pattern(_)
             | Self::NamedBy { .. }
             | Self::Unclear
-            | Self::Label(_)
+            | Self::Label(LabelError::Missing | LabelError::Unreadable)
             | Self::CacheKey => false,
         }
     }

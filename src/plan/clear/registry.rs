@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use crate::image::ImageReference;
 use crate::image::pattern::Pattern;
 use crate::registry::{Digest, RegistrySelector, Repository};
 use crate::survey::clear::registry::{RepositorySurvey, SurveyedTag};
@@ -39,6 +40,8 @@ pub struct PlannedTag {
 pub enum TagReason {
     /// The input `keep` names it.
     Keep(String),
+    /// The input `keep` might name it: it goes by what no registry tells of a tag, the id, a label or the age of an image.
+    Unknown(String),
     /// Its manifest has another tag, which stays.
     AlsoTagged(String),
     /// Its manifest is part of an index that stays.
@@ -51,7 +54,7 @@ impl TagReason {
     /// Whether what was asked for is not done because of it: a cache that could be used is still there.
     fn is_in_the_way(&self) -> bool {
         match self {
-            Self::AlsoTagged(_) | Self::PartOf(_) => true,
+            Self::Unknown(_) | Self::AlsoTagged(_) | Self::PartOf(_) => true,
             Self::Keep(_) | Self::Describes(_) => false,
         }
     }
@@ -61,6 +64,7 @@ impl fmt::Display for TagReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Keep(pattern) => write!(f, "keep: {pattern}"),
+            Self::Unknown(pattern) => write!(f, "keep: {pattern}, which a registry does not tell of a tag"),
             Self::AlsoTagged(tag) => write!(f, "also tagged {tag}"),
             Self::PartOf(tag) => write!(f, "part of {tag}"),
             Self::Describes(tag) => write!(f, "it describes {tag}"),
@@ -76,14 +80,12 @@ impl RegistryPlan {
         let mut tags: Vec<PlannedTag> = Vec::new();
         let mut staying: Vec<&SurveyedTag> = Vec::new();
         for surveyed in &survey.tags {
-            let reference = survey.repository.tagged(&surveyed.tag);
-            let kept = keep.iter().find(|pattern| reference.as_ref().is_some_and(|reference| pattern.names(reference)));
             let named = is_named(&surveyed.tag);
-            if !named || kept.is_some() {
+            let keep = kept_by(&survey.repository, surveyed, keep);
+            if !named || keep.is_some() {
                 staying.push(surveyed);
             }
             if named {
-                let keep = kept.map(|pattern| TagReason::Keep(pattern.to_string()));
                 tags.push(PlannedTag { tag: surveyed.tag.clone(), digest: surveyed.digest.clone(), keep });
             }
         }
@@ -99,8 +101,16 @@ impl RegistryPlan {
         digests.into_iter().map(with_tags).collect()
     }
 
-    /// What is left, if this is the plan after a clear.
+    /// What is left, if this is the plan after a clear. Of a repository that the registry does not know nobody can say that it
+    /// is cleared: its name may be misspelt, and some registries say the same to whoever may not see it.
     pub fn left(&self) -> Vec<String> {
+        if !self.exists {
+            return vec![format!(
+                "{}: the registry knows no such repository, or does not show it to this login; check the name and \
+                 `registry-auth`",
+                self.repository
+            )];
+        }
         let left = self.tags.iter().filter_map(|planned| {
             let name = self.name_of(planned);
             match &planned.keep {
@@ -116,6 +126,17 @@ impl RegistryPlan {
     pub fn name_of(&self, planned: &PlannedTag) -> String {
         format!("{}:{}", self.repository, planned.tag)
     }
+}
+
+/// The entry of `keep` that names a tag, by its name or digest, or one of which a registry cannot tell: then it stays, too.
+fn kept_by(repository: &Repository, surveyed: &SurveyedTag, keep: &[Pattern]) -> Option<TagReason> {
+    let by_tag = repository.tagged(&surveyed.tag);
+    let by_digest = format!("{repository}@{}", surveyed.digest).parse::<ImageReference>().ok();
+    let names_it = |pattern: &&Pattern| [&by_tag, &by_digest].into_iter().flatten().any(|name| pattern.names(name));
+    // A tag that is none to us, is one that no entry can name.
+    let is_unknown = |pattern: &&Pattern| !pattern.is_by_name() && !pattern.is_by_digest();
+    let named = keep.iter().find(names_it).map(|pattern| TagReason::Keep(pattern.to_string()));
+    named.or_else(|| keep.iter().find(is_unknown).map(|pattern| TagReason::Unknown(pattern.to_string())))
 }
 
 /// Whatever shares something with a tag that stays, stays as well, and then protects in its turn.

@@ -10,9 +10,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{ClearPlan, ClearRequest, ImageAction, KeepReason, Name, ProjectImages, candidate, plan, plan_again};
+use super::{
+    ClearPlan, ClearRequest, ImageAction, KeepReason, Name, ProjectImages, candidate, names_of, plan, plan_again,
+};
 use crate::buildkit::usage::Record;
-use crate::engine::{Container, Image, ImageStore, OwnContainer, Parents};
+use crate::engine::{Container, Image, ImageStore, OwnContainer, Parents, sorted_names};
 use crate::image::pattern::Pattern;
 use crate::inputs::ClearScope;
 use crate::survey::clear::ClearSurvey;
@@ -334,10 +336,21 @@ fn any_cache() -> impl Strategy<Value = (String, Option<(&'static str, String)>)
     })
 }
 
+/// A name of an image by its digest, or the bare digest; and whether it stands among the tags.
+fn any_digest(number: u32) -> impl Strategy<Value = (String, bool)> {
+    let named = "(app|web|ghcr\\.io/org/app|org/web)@".prop_map(move |name| name + &id(number));
+    let name = prop_oneof![4 => named, 1 => Just(id(number))];
+    (name, any::<bool>()).prop_map(|(name, as_tag)| {
+        let as_tag = as_tag && name.contains('@');
+        (name, as_tag)
+    })
+}
+
 fn any_image(number: u32) -> impl Strategy<Value = Image> {
     let tags = prop_oneof![2 => proptest::collection::btree_set(any_tag(), 0..4), 1 => Just(BTreeSet::new())];
     let cache = proptest::option::weighted(0.4, any_cache());
-    (tags, cache, any::<bool>(), 0..20_i64).prop_map(move |(mut tags, cache, labelled, days)| {
+    let digests = proptest::collection::vec(any_digest(number), 0..3);
+    (tags, cache, any::<bool>(), 0..20_i64, digests).prop_map(move |(mut tags, cache, labelled, days, digests)| {
         let mut image = image(number, &[]);
         if let Some((name, label)) = cache {
             // Mostly it has no other names.
@@ -347,7 +360,11 @@ fn any_image(number: u32) -> impl Strategy<Value = Image> {
             tags.insert(name);
             image.labels.extend(label.map(|(key, json)| (key.to_owned(), json)));
         }
-        image.tags = tags.into_iter().collect();
+        // As the containerd image store lists them: names with digests among the tags as well, bare digests among the names.
+        let (listed_as_tags, listed): (Vec<_>, Vec<_>) = digests.into_iter().partition(|(_, as_tag)| *as_tag);
+        let names = |listed: Vec<(String, bool)>| listed.into_iter().map(|(name, _)| name);
+        let tags = tags.into_iter().chain(names(listed_as_tags)).collect();
+        (image.tags, image.digests) = sorted_names(tags, names(listed).collect());
         image.created = (days > 0).then(|| now() - TimeDelta::days(days));
         if labelled {
             image.labels.insert("team".into(), "blue".into());
@@ -424,8 +441,19 @@ fn reason_to_go(
     };
     let mut ledgers =
         survey.images.iter().filter(|image| image.tags.iter().any(|tag| tag.starts_with("watchparty-cache/l")));
-    let by_ledgers = request.project == ProjectImages::OfLedgers || name == image.id;
+    let by_ledgers = request.project == ProjectImages::OfLedgers || image.tags.is_empty();
     (by_ledgers && ledgers.any(|ledger| names_it(&ledger))).then_some("a ledger of ours names it")
+}
+
+/// As an engine does it: with the last tag of a repository its digests go as well.
+fn remove_name(image: &mut Image, name: &str) {
+    image.tags.retain(|tag| tag != name);
+    image.digests.retain(|digest| digest != name);
+    let Some((repository, _)) = name.rsplit_once(':').filter(|_| !name.contains('@')) else { return };
+    let of_it = |tag: &String| tag.rsplit_once(':').is_some_and(|(of, _)| of == repository);
+    if !image.tags.iter().any(of_it) {
+        image.digests.retain(|digest| digest.split_once('@').is_none_or(|(of, _)| of != repository));
+    }
 }
 
 proptest! {
@@ -439,9 +467,14 @@ proptest! {
             prop_assert!(!survey.containers.iter().any(|c| c.image_id == image.id || known(&c.image)), "in use: {planned}");
             prop_assert!(!image.tags.iter().any(|tag| tag.starts_with("abc123:")), "another action's: {planned}");
             prop_assert!(!planned.name.starts_with("watchparty-cache/tombstone"), "a mark: {planned}");
-            let name = image.tags.contains(&planned.name).then(|| super::Name {
+            let name = (planned.name != image.id).then(|| super::Name {
                 text: planned.name.clone(), reference: planned.name.parse().ok(),
             });
+            // The containerd image store takes every tag of the repository along with a name by digest.
+            if let Some((repository, _)) = planned.name.split_once('@') {
+                let of_it = |tag: &&String| tag.rsplit_once(':').is_some_and(|(of, _)| of == repository);
+                prop_assert!(image.tags.iter().find(of_it).is_none(), "takes tags along: {planned}");
+            }
             prop_assert!(!request.keep.iter().any(|keep| keep.matches(&candidate(image, name.as_ref()), now())), "keep: {planned}");
             let reason = reason_to_go(&request, &survey, &first.tombstones, image, &planned.name);
             prop_assert!(reason.is_some(), "not named: {planned}");
@@ -456,11 +489,11 @@ proptest! {
             let of_image = || plan.images.iter().filter(|planned| planned.id == image.id);
             let gone = of_image().filter(|planned| !matches!(planned.action, ImageAction::Keep(_))).count();
             if of_image().any(|planned| planned.action == ImageAction::Remove) {
-                prop_assert_eq!(gone, image.tags.len().max(1));
+                prop_assert_eq!(gone, names_of(image).len().max(1));
             }
             for planned in of_image() {
                 if let ImageAction::Untag { remains } = &planned.action {
-                    prop_assert!(image.tags.contains(remains));
+                    prop_assert!(image.tags.contains(remains) || image.digests.contains(remains));
                     let stays = plan.images.iter().all(|other| {
                         other.id != image.id || other.name != *remains || matches!(other.action, ImageAction::Keep(_))
                     });
@@ -476,10 +509,12 @@ proptest! {
         let first = plan(&request, &survey);
         for planned in first.images.iter().filter(|planned| !matches!(planned.action, ImageAction::Keep(_))) {
             for image in survey.images.iter_mut().filter(|image| image.id == planned.id) {
-                image.tags.retain(|tag| *tag != planned.name);
+                remove_name(image, &planned.name);
             }
             let action = &planned.action;
-            survey.images.retain(|image| image.id != planned.id || *action != ImageAction::Remove || !image.tags.is_empty());
+            survey.images.retain(|image| {
+                image.id != planned.id || *action != ImageAction::Remove || !names_of(image).is_empty()
+            });
         }
         survey.builder.clear();
         let second = plan_again(&request, &first, &survey);

@@ -4,6 +4,8 @@
 //! removed, renamed or given another meaning makes version 2. Times are seconds with three decimals, sizes bytes.
 
 mod advice;
+mod baseline;
+mod push;
 mod reason;
 
 use std::time::Duration;
@@ -12,6 +14,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
 pub use self::advice::{Advice, AdviceKind, Unused};
+pub use self::baseline::{Baseline, Gate};
+pub use self::push::Push;
 pub use self::reason::Reason;
 use crate::outcome::build::{BuildOutcome, Failure, ImageOutcome, ImageResult, StepOutcome, StepStatus};
 use crate::report::plain;
@@ -42,6 +46,12 @@ pub struct BuildResult {
     pub steps_cached: usize,
     /// `builder`, `image`, `registry`, `mixed`, `none`.
     pub cache_source: &'static str,
+    /// What it was compared with; absent if no build of its kind is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Baseline>,
+    /// What became of `fail-if-slower`; absent if it was not set, or the build failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
     /// The engine that built.
     pub engine: Engine,
     /// The images, in the order of the Compose file.
@@ -52,6 +62,9 @@ pub struct BuildResult {
     /// What would make the next build faster, most first: at most three pieces of advice.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub advice: Vec<Advice>,
+    /// The tags that were to be pushed, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pushes: Vec<Push>,
 }
 
 /// The engine that built.
@@ -87,7 +100,8 @@ pub struct Image {
     pub cache_source: &'static str,
     /// Bytes of context that travelled to the builder.
     pub context_bytes: u64,
-    /// Bytes of the image, if it was built.
+    /// Bytes of the image, if it was built: of its content where the engine has a containerd image store, else of its
+    /// unpacked layers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
     /// Bytes of the image that the build before made.
@@ -162,6 +176,8 @@ pub struct FreshAfter {
     pub run_url: Option<String>,
     /// Whether the builder's records were removed as well.
     pub builder_cleared: bool,
+    /// Whether a step came all the same from a cache that may be older than the clear.
+    pub stale: bool,
 }
 
 /// A cache source that could not be used.
@@ -209,6 +225,8 @@ impl BuildResult {
             steps_total: tally.total,
             steps_cached: tally.cached,
             cache_source: tally.source.as_str(),
+            baseline: outcome.baseline.as_ref().map(Baseline::of),
+            gate: outcome.gate.as_ref().map(Gate::of),
             engine: Engine {
                 version: outcome.engine.version.clone(),
                 containerd_store: outcome.engine.containerd_store,
@@ -217,6 +235,7 @@ impl BuildResult {
             images: outcome.images.iter().map(Image::of).collect(),
             images_omitted: 0,
             advice: outcome.advice.iter().map(Advice::of).collect(),
+            pushes: outcome.pushes.tried().iter().flat_map(Push::of).collect(),
         }
     }
 
@@ -243,8 +262,10 @@ impl BuildResult {
             images: self.images.iter().take(images).map(|image| image.with_slowest(steps)).collect(),
             images_omitted: self.images.len().saturating_sub(images),
             started_at: self.started_at.clone(),
+            baseline: self.baseline.clone(),
             engine: self.engine.clone(),
             advice: self.advice.clone(),
+            pushes: self.pushes.clone(),
             ..*self
         };
         // Strings, numbers and lists of them: there is nothing in here that could not be written.
@@ -271,6 +292,7 @@ impl Image {
                 cleared_at: mark.cleared_at.map(rfc3339),
                 run_url: mark.run_url.clone(),
                 builder_cleared: mark.builder_cleared,
+                stale: image.is_stale(),
             }),
             unused_sources: image
                 .unused_sources
@@ -388,6 +410,7 @@ mod tests {
     fn version_1() {
         check("warm", &fixtures::warm());
         check("failed", &fixtures::failed());
+        check("pushed_in_part", &fixtures::pushed_in_part());
         check("fresh", &fixtures::fresh());
     }
 

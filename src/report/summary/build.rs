@@ -29,6 +29,7 @@ fn within(outcome: &BuildOutcome, limit: usize) -> String {
     hints::gate(&mut document, outcome);
     freshness(&mut document, outcome);
     failure::failures(&mut document, outcome);
+    failure::pushes(&mut document, &outcome.pushes);
     images::images(&mut document, outcome);
     time::slowest(&mut document, outcome);
     hints::advice(&mut document, outcome);
@@ -55,11 +56,15 @@ fn sign(outcome: &BuildOutcome) -> &'static str {
     let results = Results::of(outcome);
     if outcome.cancelled {
         "🚫"
-    } else if results.failed > 0 || matches!(outcome.gate, Some(Gate::Missed { .. })) {
+    } else if results.failed > 0
+        || outcome.pushes.failed()
+        || outcome.stale
+        || matches!(outcome.gate, Some(Gate::Missed { .. }))
+    {
         "❌"
     } else if results.cancelled > 0 {
         "🚫"
-    } else if outcome.images.iter().any(is_stale) {
+    } else if outcome.images.iter().any(ImageOutcome::is_stale) {
         "⚠️"
     } else {
         "✅"
@@ -73,22 +78,28 @@ fn freshness(document: &mut Document, outcome: &BuildOutcome) {
         let images: Vec<&ImageOutcome> =
             outcome.images.iter().filter(|image| image.fresh_after.as_ref().map(order) == Some(mark)).collect();
         let Some(mark) = images.first().and_then(|image| image.fresh_after.as_ref()) else { continue };
-        let stale: Vec<&ImageOutcome> = images.iter().copied().filter(|image| is_stale(image)).collect();
+        let stale: Vec<&ImageOutcome> = images.iter().copied().filter(|image| image.is_stale()).collect();
         if stale.is_empty() {
             let all = images.len() == outcome.images.len();
             let of = if all { String::new() } else { format!(" of {}", names(&images)) };
-            let builder =
-                if mark.builder_cleared { "" } else { " The builder's own cache was not part of that clear." };
-            document.block(&format!("🧹 **Fresh build**{of}: {}.{builder}", cleared(mark)));
+            let since: usize = images.iter().map(|image| Tally::of_image(image).cached).sum();
+            let more = match since {
+                // They were built by a run that did not come to its end, and left the mark.
+                1.. => format!(" {} taken from the builder, which built them after that clear.", were(since)),
+                0 if mark.builder_cleared => String::new(),
+                0 => " The builder's own cache was not part of that clear.".to_owned(),
+            };
+            document.block(&format!("🧹 **Fresh build**{of}: {}.{more}", cleared(mark)));
         } else {
-            document.alert("WARNING", &not_fresh(&stale, mark));
+            let kind = if outcome.stale { "CAUTION" } else { "WARNING" };
+            document.alert(kind, &not_fresh(&stale, mark, outcome.stale));
         }
     }
 }
 
-/// Whether a cache served the first build after a clear.
-fn is_stale(image: &ImageOutcome) -> bool {
-    image.fresh_after.is_some() && Tally::of_image(image).cached > 0
+/// `7 steps were`, `1 step was`.
+fn were(steps: usize) -> String {
+    format!("{} {}", units::count(steps, "step"), if steps == 1 { "was" } else { "were" })
 }
 
 /// What makes two marks the same clear.
@@ -96,7 +107,7 @@ fn order(mark: &ClearMark) -> (Option<chrono::DateTime<chrono::Utc>>, Option<&st
     (mark.cleared_at, mark.run_url.as_deref(), mark.builder_cleared)
 }
 
-fn not_fresh(stale: &[&ImageOutcome], mark: &ClearMark) -> Vec<String> {
+fn not_fresh(stale: &[&ImageOutcome], mark: &ClearMark, gated: bool) -> Vec<String> {
     let mut lines = vec![format!("**Not a fresh build**, although the caches were {}.", cleared(mark))];
     lines.extend(
         stale
@@ -108,10 +119,15 @@ fn not_fresh(stale: &[&ImageOutcome], mark: &ClearMark) -> Vec<String> {
         lines.push(format!("The same goes for {}.", units::count(stale.len() - SHOWN, "more image")));
     }
     lines.push(if mark.builder_cleared {
-        "Something filled a cache between the clear and this build. `no-cache: true` builds every step.".to_owned()
+        "The builder kept something, or was filled again from an older cache. `no-cache: true` builds every step."
+            .to_owned()
     } else {
         "That clear left the builder's cache alone: give it `scope: images, builder`.".to_owned()
     });
+    lines.extend(gated.then(|| {
+        "`fail-if-stale` is set: this build fails (status 5), and so does each one after it until one is fresh."
+            .to_owned()
+    }));
     lines
 }
 

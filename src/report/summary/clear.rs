@@ -24,6 +24,7 @@ pub fn clear(outcome: &ClearOutcome) -> String {
     document.block(&proof(outcome, &tally));
     let mut items: Vec<&ItemOutcome> = outcome.items.iter().collect();
     items.sort_by_key(|item| rank(&item.fate));
+    let table = |document: &mut Document, items: &[&ItemOutcome]| table(document, items, all_named(outcome));
     if items.len() <= SHOWN {
         table(&mut document, &items);
     } else {
@@ -39,7 +40,8 @@ pub fn clear(outcome: &ClearOutcome) -> String {
              without it as well.",
         );
     }
-    warnings(&mut document, &outcome.warnings);
+    let news: Vec<String> = outcome.warnings.iter().filter(|warning| !repeats(warning, outcome)).cloned().collect();
+    warnings(&mut document, &news);
     document.block(&footer(&outcome.engine, Some(format!("took {}", units::duration(outcome.duration)))));
     document.finish()
 }
@@ -61,12 +63,17 @@ fn proof(outcome: &ClearOutcome, tally: &ClearTally) -> String {
     if outcome.dry_run {
         return "Nothing was removed. Run it without `dry-run` to remove what is marked here.".to_owned();
     }
-    let kept = tally.kept.words().map(|what| format!(" {what} stayed on purpose.")).unwrap_or_default();
+    let kept = tally.kept.words().map(|what| format!(" {what} stayed.")).unwrap_or_default();
     let proof = match outcome.verified {
         Some(true) if outcome.scope.images && outcome.scope.builder => {
             "A second survey found nothing left: the next build starts fresh."
         }
         Some(true) => "A second survey found nothing left of what was to be cleared.",
+        // An image serves nobody by itself: what it was found by, a ledger and the builder's records, is named if it is left.
+        Some(false) if outcome.scope.images && outcome.scope.builder && outcome.items.iter().any(is_in_use) => {
+            "A second survey found something left. An image that a container uses is no cache any more; from anything else \
+             that is left the next build may take steps."
+        }
         Some(false) => "A second survey found something left: the next build may take steps from a cache.",
         None => "It was not verified: the next build may take steps from a cache.",
     };
@@ -78,6 +85,34 @@ fn proof(outcome: &ClearOutcome, tally: &ClearTally) -> String {
         Some(_) | None => String::new(),
     };
     format!("{removed}{proof}{kept}")
+}
+
+/// Whether a container holds the image (`KeepReason::UsedBy` of the plan, in its words).
+fn is_in_use(item: &ItemOutcome) -> bool {
+    item.place == Place::Images && matches!(&item.fate, Fate::Kept { why } if why.starts_with("used by container "))
+}
+
+/// Whether every failure is in the alert, with its reason.
+fn all_named(outcome: &ClearOutcome) -> bool {
+    outcome.items.iter().filter(|item| matches!(item.fate, Fate::Failed { .. })).count() <= NAMED
+}
+
+/// Whether a warning of the second survey says no more than what stands in the table already.
+fn repeats(warning: &str, outcome: &ClearOutcome) -> bool {
+    let stays = |item: &&ItemOutcome| matches!(item.fate, Fate::Failed { .. } | Fate::Kept { .. });
+    let mut stays = outcome.items.iter().filter(stays);
+    let Some(left) = warning.strip_prefix("not cleared: ") else { return false };
+    stays.any(|item| match item.place {
+        Place::Builder => left.contains("record"),
+        Place::Images
+        | Place::Stages
+        | Place::Ledgers
+        | Place::Builders
+        | Place::Volumes
+        | Place::Registry
+        | Place::Packages
+        | Place::ActionsCache => left.contains(&item.name),
+    })
 }
 
 fn left(outcome: &ClearOutcome) -> Vec<String> {
@@ -119,7 +154,7 @@ fn takes_from_others(item: &ItemOutcome) -> bool {
     is_news(item.place) && matches!(item.fate, Fate::Removed | Fate::WouldRemove)
 }
 
-fn table(document: &mut Document, items: &[&ItemOutcome]) {
+fn table(document: &mut Document, items: &[&ItemOutcome], all_named: bool) {
     let unit = SizeUnit::of(items.iter().map(|item| item.bytes).max().unwrap_or_default());
     let size = format!("Size&nbsp;({})", unit.symbol);
     let head = [("What", Align::Left), ("Id", Align::Left), (size.as_str(), Align::Right), ("Result", Align::Left)];
@@ -128,7 +163,7 @@ fn table(document: &mut Document, items: &[&ItemOutcome]) {
         items.iter().map(|item| {
             let id = item.id.as_deref().map_or_else(|| "–".to_owned(), short_id);
             let size = if item.place.has_sizes() { unit.show(item.bytes) } else { "–".to_owned() };
-            vec![label(item), id, size, fate(&item.fate)]
+            vec![label(item), id, size, fate(&item.fate, all_named)]
         }),
     );
 }
@@ -160,11 +195,13 @@ fn named(what: &str, item: &ItemOutcome) -> String {
     format!("{what} {}{of}", name(&item.name))
 }
 
-fn fate(fate: &Fate) -> String {
+/// What became of it; why it failed only where that is not `named` above.
+fn fate(fate: &Fate, named: bool) -> String {
     match fate {
         Fate::Removed => "🧹 removed".to_owned(),
         Fate::WouldRemove => "🔎 would be removed".to_owned(),
         Fate::Kept { why } => format!("🔒 kept: {}", sentence(why)),
+        Fate::Failed { .. } if named => "❌ failed".to_owned(),
         Fate::Failed { why } => format!("❌ failed: {}", sentence(why)),
     }
 }

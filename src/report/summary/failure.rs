@@ -1,14 +1,17 @@
 //! What failed: the step, its exit status, its place in the Dockerfile, its last lines, and what to do.
 
 use crate::outcome::build::{BuildOutcome, Failure, ImageOutcome, ImageResult};
+use crate::outcome::push::{PushProblem, Pushes};
 use crate::report::summary::document::Document;
 use crate::report::summary::{escape, name, sentence};
-use crate::report::{annotation, units};
+use crate::report::{annotation, units, words};
 
 /// So many failures are shown; the others fold.
 const SHOWN: usize = 2;
 /// So many of the step's last lines are shown.
 const TAIL: usize = 25;
+/// So many tags are named in a list.
+const NAMED: usize = 10;
 /// Longest line of a log, in characters.
 const LINE: usize = 300;
 
@@ -33,6 +36,23 @@ pub(super) fn failures(document: &mut Document, outcome: &BuildOutcome) {
             }
         });
     }
+}
+
+/// Appends what became of the pushes.
+pub(super) fn pushes(document: &mut Document, pushes: &Pushes) {
+    let problems: Vec<(&str, &PushProblem)> = pushes.problems().collect();
+    for (tag, problem) in problems.iter().take(SHOWN) {
+        let mut lines = vec![words::push::problem(tag, problem, name, sentence)];
+        lines.extend(problem.help.as_deref().map(|help| format!("**What to do:** {}", sentence(help))));
+        document.alert("CAUTION", &lines);
+    }
+    if problems.len() > SHOWN {
+        let tags: Vec<String> = problems.iter().skip(SHOWN).map(|(tag, _)| (*tag).to_owned()).collect();
+        document.block(&format!("Not pushed either: {}.", words::list(&tags, NAMED, name)));
+    }
+    words::push::untried(pushes, name).iter().for_each(|said| document.block(said));
+    let said = words::push::withheld(pushes, name).or_else(|| words::push::done(pushes, name));
+    said.iter().for_each(|said| document.block(said));
 }
 
 fn one(document: &mut Document, image: &ImageOutcome, failure: &Failure) {

@@ -1,6 +1,7 @@
 //! The table of the images: a line for each, whatever became of it.
 
-use crate::outcome::build::{BuildOutcome, CacheSource, ImageOutcome, ImageResult};
+use crate::outcome::baseline::Kind;
+use crate::outcome::build::{BuildOutcome, CacheSource, EngineFacts, ImageOutcome, ImageResult};
 use crate::report::summary::build::short_id;
 use crate::report::summary::document::{Align, Document};
 use crate::report::summary::{name, trend};
@@ -34,15 +35,24 @@ pub(super) fn images(document: &mut Document, outcome: &BuildOutcome) {
     }
     let show_seconds = move |image: &ImageOutcome| was_begun(image).then(|| seconds.show(image.duration));
     columns.push(column("Seconds", Align::Right, move |image| or_nothing(show_seconds(image))));
-    if outcome.images.iter().any(|image| trend::median(image).is_some()) {
-        let median = move |image: &ImageOutcome| trend::median(image).map(|time| seconds.show(time));
-        columns.push(column("Median before", Align::Right, move |image| or_nothing(median(image))));
+    let mut kinds: Vec<Kind> = outcome.images.iter().filter_map(|image| Some(trend::median(image)?.1)).collect();
+    kinds.dedup();
+    if let Some(first) = kinds.first() {
+        let several = kinds.len() > 1;
+        let head = if several { "Median".to_owned() } else { format!("Median ({})", first.as_str()) };
+        let median = move |image: &ImageOutcome| {
+            let (time, kind) = trend::median(image)?;
+            let of = if several { format!("&nbsp;{}", kind.as_str()) } else { String::new() };
+            Some(format!("{}{of}", seconds.show(time)))
+        };
+        columns.push(column(&head, Align::Right, move |image| or_nothing(median(image))));
     }
     columns.push(column("Steps cached", Align::Right, move |image| or_nothing(Tally::of_image(image).ratio())));
     columns.push(column("From", Align::Left, |image| source(Tally::of_image(image).source)));
     if largest.is_some() {
         let size = move |image: &ImageOutcome| image.size.map(|bytes| unit.show(bytes));
-        columns.push(column(&format!("Size ({})", unit.symbol), Align::Right, move |image| or_nothing(size(image))));
+        let head = format!("{} ({})", measure(&outcome.engine), unit.symbol);
+        columns.push(column(&head, Align::Right, move |image| or_nothing(size(image))));
     }
     if outcome.images.iter().any(|image| change(image).is_some()) {
         columns.push(column("Change", Align::Right, move |image| or_nothing(change(image))));
@@ -56,6 +66,12 @@ pub(super) fn images(document: &mut Document, outcome: &BuildOutcome) {
     let head: Vec<(&str, Align)> = columns.iter().map(|column| (column.name.as_str(), column.align)).collect();
     let rows = outcome.images.iter().map(|image| columns.iter().map(|column| (column.cell)(image)).collect());
     document.table(&head, rows);
+}
+
+/// What the engine's size of an image measures, in Docker's own words. The containerd image store tells the bytes of the
+/// image's content, as they would be pushed, and counts the unpacked layers as disk usage besides.
+const fn measure(engine: &EngineFacts) -> &'static str {
+    if engine.containerd_store { "Content size" } else { "Size" }
 }
 
 fn result(image: &ImageOutcome) -> String {

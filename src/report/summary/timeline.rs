@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::outcome::build::{BuildOutcome, ImageOutcome, Interval, StepStatus};
 use crate::report::summary::document::Document;
 use crate::report::summary::escape;
+use crate::report::summary::time::BRIEF;
 use crate::report::units;
 use crate::report::words;
 
@@ -41,7 +42,7 @@ impl Bar<'_> {
     }
 }
 
-/// Appends the chart. A build without a visible bar has none.
+/// Appends the chart. A build without a visible bar has none, nor has one that is over at once.
 pub(super) fn timeline(document: &mut Document, outcome: &BuildOutcome) {
     let visible = outcome.duration / VISIBLE;
     let all: Vec<Bar> = outcome.images.iter().flat_map(|image| bars(image, visible)).collect();
@@ -53,7 +54,7 @@ pub(super) fn timeline(document: &mut Document, outcome: &BuildOutcome) {
     longest.sort_unstable();
     let left_out = all.len() - longest.len();
     let shown: Vec<&Bar> = longest.iter().filter_map(|index| all.get(*index)).collect();
-    if shown.is_empty() {
+    if shown.is_empty() || outcome.duration < BRIEF {
         return;
     }
     document.details("Timeline", |document| {

@@ -1,7 +1,7 @@
 //! What would make the next build faster, in words: what to change, why, and what that saves.
 
-use super::{list, step};
-use crate::outcome::advice::{Advice, AdviceKind};
+use super::{join, list, step};
+use crate::outcome::advice::{Advice, AdviceKind, KeptCache};
 use crate::report::{annotation, units};
 
 /// So many steps or files are named.
@@ -19,8 +19,12 @@ pub(crate) fn change(advice: &Advice, name: impl Fn(&str) -> String) -> String {
             let files = if needs.is_empty() { "what it needs".to_owned() } else { list(needs, NAMED, &name) };
             format!("Copy only {files} above {}, and everything else below it", name(&step::instruction(install)))
         }
-        AdviceKind::CacheCostsMore { .. } => {
-            format!("Keep less of a cache ({}, no {})", name("cache-stages: false"), name("cache-to"))
+        AdviceKind::CacheCostsMore { without, .. } => {
+            let settings = without.iter().map(|kept| match kept {
+                KeptCache::Stages => format!("set {}", name("cache-stages: false")),
+                KeptCache::Registry => format!("leave {} out", name("cache-to")),
+            });
+            format!("Keep less of a cache: {}", join(settings.collect()))
         }
         AdviceKind::ContextUnused { largest, .. } => {
             let ignored = name(".dockerignore");
@@ -44,7 +48,7 @@ pub(crate) fn why(advice: &Advice, name: impl Fn(&str) -> String) -> String {
         AdviceKind::CopyAboveInstall { copy, .. } => {
             format!("{} stands above it, so any changed file installs everything again", name(&step::instruction(copy)))
         }
-        AdviceKind::CacheCostsMore { costs, spares, builds } => format!(
+        AdviceKind::CacheCostsMore { costs, spares, builds, .. } => format!(
             "in the last {} the cache took {} and spared {} of steps",
             units::count(usize::try_from(*builds).unwrap_or(usize::MAX), "build"),
             units::duration(*costs),
@@ -84,7 +88,7 @@ mod tests {
         insta::assert_snapshot!(words.join("\n"), @r"
         Move `ARG GIT_COMMIT_HASH` below `RUN apt-get install -y libpq5`: it runs again at every commit, which it does not use (`backend/Dockerfile:4`, saves about 45.6 s a build)
         Copy only `package.json` and `package-lock.json` above `RUN npm ci --no-audit --no-fund`, and everything else below it: `COPY . .` stands above it, so any changed file installs everything again (`frontend/Dockerfile:6`, saves about 41.6 s a build)
-        Keep less of a cache (`cache-stages: false`, no `cache-to`): in the last 10 builds the cache took 1 min 36 s and spared 34.0 s of steps (saves about 6.2 s a build)
+        Keep less of a cache: set `cache-stages: false` and leave `cache-to` out: in the last 10 builds the cache took 1 min 36 s and spared 34.0 s of steps (saves about 6.2 s a build)
         Add `target` (371.0 MB) and `.venv` (28.6 MB) to `.dockerignore`: 412.0 MB of context was sent, 12.4 MB of it is of use (saves about 3.9 s a build)
         ");
     }

@@ -5,6 +5,7 @@
 
 pub(crate) mod advice;
 pub(crate) mod baseline;
+pub(crate) mod push;
 pub(crate) mod reason;
 pub(crate) mod step;
 

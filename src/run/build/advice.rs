@@ -10,11 +10,12 @@ use std::time::Instant;
 use super::Prepared;
 use crate::cache::evidence::ignored;
 use crate::inputs::BuildInputs;
-use crate::outcome::advice::Advice;
+use crate::outcome::advice::{Advice, KeptCache};
 use crate::outcome::advise::{self, ContextFile, Files, MUCH, Subject};
 use crate::outcome::build::{ImageOutcome, ImageResult, StepOutcome};
 use crate::outcome::known::Known;
 use crate::patterns::{Filter, Walk};
+use crate::plan::build::PlannedBuild;
 use crate::project::target::{Context, Dockerfile as Source, Target};
 use crate::run::Run;
 
@@ -44,17 +45,27 @@ pub(super) async fn advice(
     let Some(looked) = run.cancellation.token().run_until_cancelled(looking).await else { return Vec::new() };
     let files: Vec<Option<String>> =
         prepared.plan.builds.iter().map(|build| file(&build.target, &run.context.workspace)).collect();
-    let subjects = images.iter().zip(known).zip(&looked).zip(&files).map(|(((image, known), looked), file)| Subject {
+    let kept: Vec<Vec<KeptCache>> = prepared.plan.builds.iter().map(|build| kept(build, inputs)).collect();
+    let subjects = images.iter().zip(known).zip(&looked).zip(&files).zip(&kept);
+    let subjects = subjects.map(|((((image, known), looked), file), kept)| Subject {
         image,
         known,
         commit_argument: &inputs.commit_arg,
         file: file.as_deref(),
         files: &looked.files,
         context: looked.context.as_deref(),
+        kept,
     });
-    let advice = advise::advise(&subjects.collect::<Vec<_>>());
+    let advice = advise::advise(&subjects.collect::<Vec<_>>(), run.started.elapsed());
     tracing::debug!("advice: thought of {} pieces in {} ms", advice.len(), begun.elapsed().as_millis());
     advice
+}
+
+/// What is kept besides the image: what there is of it, not what could be.
+fn kept(build: &PlannedBuild, inputs: &BuildInputs) -> Vec<KeptCache> {
+    let has_stages = inputs.cache_stages && build.keep.as_ref().is_some_and(|keep| !keep.stages.is_empty());
+    let stages = has_stages.then_some(KeptCache::Stages);
+    stages.into_iter().chain(inputs.cache_to.is_some().then_some(KeptCache::Registry)).collect()
 }
 
 /// The Dockerfile as reports name it: relative to the workspace where it lies inside.

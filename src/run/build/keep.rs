@@ -1,17 +1,17 @@
 //! After the builds: ledgers are written, and what they replace is removed.
 
-use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use futures_util::future::join_all;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::Prepared;
+use super::leftovers::{Leftovers, Superseded};
 use crate::cache::ledger::{
-    Build, BuildKind, BuildRecord, CachedImage, ImageId, Ledger, LedgerKey, LedgerLabel, Refusal, Role, StepFact,
+    Access, Build, BuildKind, BuildRecord, CachedImage, EARLIER, Earlier, Ledger, LedgerKey, Role, StepFact,
 };
-use crate::engine::Parents;
+use crate::cache::records::Records;
 use crate::error::chain;
 use crate::execute::build::{Built, Kept};
 use crate::inputs::BuildInputs;
@@ -35,15 +35,23 @@ pub(super) async fn keep(
 ) -> Vec<String> {
     // One after the other: a ledger that is being replaced looks like one that a killed run left behind.
     let writing = Mutex::new(());
+    let taken = run.started.elapsed();
     let builds = prepared.plan.builds.iter().zip(built).zip(known);
+    let leftovers = OnceCell::new();
     let each = builds.enumerate().map(|(index, ((build, built), known))| {
-        let keeper = Keeper { run, inputs, prepared, known, index, build, writing: &writing };
+        let keeper =
+            Keeper { run, inputs, prepared, known, index, build, taken, writing: &writing, leftovers: &leftovers };
         async move {
             // A cancelled run leaves the ledgers as they were.
             run.cancellation.token().run_until_cancelled(keeper.keep(built)).await.unwrap_or_default()
         }
     });
-    join_all(each).await.into_iter().flatten().collect()
+    let notes = join_all(each).await.into_iter().flatten().collect();
+    if let Some(leftovers) = leftovers.get().filter(|_| inputs.remove_superseded) {
+        let own = Access::of(&run.context).own;
+        run.cancellation.token().run_until_cancelled(leftovers.give_up(&own, Utc::now())).await;
+    }
+    notes
 }
 
 struct Keeper<'a> {
@@ -53,7 +61,11 @@ struct Keeper<'a> {
     known: &'a Known<'a>,
     index: usize,
     build: &'a PlannedBuild,
+    /// How long the run has taken.
+    taken: Duration,
     writing: &'a Mutex<()>,
+    /// Looked for once, by the first that writes a ledger.
+    leftovers: &'a OnceCell<Leftovers>,
 }
 
 impl Keeper<'_> {
@@ -67,7 +79,9 @@ impl Keeper<'_> {
             // The ledger knows all of it; writing it again would cost more than such a build itself.
             (Kept::Nothing | Kept::Known, _) => return Vec::new(),
             (Kept::Images { images, problems }, previous) => {
-                (with_carried_over(images, keep, previous), problems.iter().cloned().map(named).collect())
+                // What BuildKit 0.8 captures after an import lacks results in between; newer ones tell all that was offered.
+                let complete = self.prepared.engine.info().has_buildkit_0_8();
+                (with_carried_over(images, keep, previous, complete), problems.iter().cloned().map(named).collect())
             }
         };
         // Without the image's own records the ledger of before is worth more.
@@ -76,12 +90,17 @@ impl Keeper<'_> {
         }
         // Another run may have written the ledger meanwhile: what it names would be nobody's.
         let meanwhile = self.meanwhile(&keep.key).await;
-        let (superseded, removable) = self.superseded(previous, meanwhile.as_ref(), &images, &keep.key).await;
+        let leftovers = self.leftovers.get_or_init(|| Leftovers::look(&self.prepared.engine)).await;
+        let before = previous.into_iter().chain(meanwhile.as_ref());
+        let Superseded { mut present, removable } = leftovers.superseded(before, &images, &keep.key).await;
+        present.truncate(REMEMBERED);
+        let earlier = earlier(&images, previous);
         let build = Build {
             event: self.run.context.event.clone(),
             run_url: self.run.context.run_url.clone(),
             images,
-            superseded,
+            superseded: present,
+            earlier,
             steps: built.outcome.steps.iter().map(|step| fact(step, self.steps_before())).collect(),
             evidence: serde_json::to_value(&self.known.now).unwrap_or_default(),
             salt: self.known.salt.clone(),
@@ -92,8 +111,8 @@ impl Keeper<'_> {
             return notes;
         }
         tracing::debug!("image cache: ledger written in {} ms", begun.elapsed().as_millis());
-        for image in removable {
-            self.remove(&image).await;
+        for leftover in removable.iter().filter(|_| self.inputs.remove_superseded) {
+            leftovers.remove(leftover).await;
         }
         notes
     }
@@ -121,64 +140,6 @@ impl Keeper<'_> {
         written.map_err(|error| chain(&error))
     }
 
-    /// What earlier builds made and this ledger does not name any more: all of it that is still there, and what of it may
-    /// go.
-    async fn superseded(
-        &self,
-        previous: Option<&Ledger>,
-        meanwhile: Option<&Ledger>,
-        images: &[CachedImage],
-        own: &LedgerKey,
-    ) -> (Vec<ImageId>, Vec<ImageId>) {
-        let before = previous.into_iter().chain(meanwhile);
-        let made = before.flat_map(|ledger| ledger.images.iter().map(|image| &image.id).chain(&ledger.superseded));
-        let candidates: BTreeSet<&ImageId> = made.filter(|id| !images.iter().any(|image| image.id == **id)).collect();
-        if candidates.is_empty() {
-            return (Vec::new(), Vec::new());
-        }
-        let engine = &self.prepared.engine;
-        let looked_up = candidates.into_iter().map(|id| async move {
-            let details = engine.inspect_image(id.as_str()).await.ok().flatten();
-            details.map(|details| (id.clone(), details.tags.is_empty()))
-        });
-        let present: Vec<(ImageId, bool)> = join_all(looked_up).await.into_iter().flatten().collect();
-        let removable = match self.named_by_others(own).await {
-            Some(others) if self.inputs.remove_superseded => {
-                let free = |(id, untagged): &&(ImageId, bool)| {
-                    *untagged && !others.iter().any(|other| other.knows(id.as_str()))
-                };
-                present.iter().filter(free).map(|(id, _)| id.clone()).collect()
-            }
-            // Without knowing what others need, nothing is removed.
-            Some(_) | None => Vec::new(),
-        };
-        let remembered = present.into_iter().map(|(id, _)| id).take(REMEMBERED).collect();
-        (remembered, removable)
-    }
-
-    /// What the other ledgers of the engine name; nothing if one of them is of a newer version, whose names are unknown.
-    async fn named_by_others(&self, own: &LedgerKey) -> Option<Vec<LedgerLabel>> {
-        let listed = self.prepared.engine.ledgers().await.ok()?;
-        let mut others = Vec::with_capacity(listed.len());
-        for ledger in listed.into_iter().filter(|ledger| ledger.name != own.name()) {
-            match LedgerLabel::read(&ledger.name, ledger.label.as_deref().unwrap_or_default()) {
-                Ok(label) => others.push(label),
-                Err(Refusal::Newer { .. }) => return None,
-                // No build reads it, so it needs nothing.
-                Err(_) => {}
-            }
-        }
-        Some(others)
-    }
-
-    /// The engine refuses while a container uses it: then it goes after a later build.
-    async fn remove(&self, image: &ImageId) {
-        match self.prepared.engine.remove_image(image.as_str(), Parents::Keep).await {
-            Ok(_) => tracing::debug!(%image, "image cache: removed a superseded image"),
-            Err(error) => tracing::debug!(%image, error = chain(&error), "image cache: a superseded image stays"),
-        }
-    }
-
     fn steps_before(&self) -> &[StepFact] {
         self.known.previous.map(|ledger| ledger.steps.as_slice()).unwrap_or_default()
     }
@@ -191,6 +152,7 @@ impl Keeper<'_> {
             at: Utc::now(),
             commit: self.run.context.head_commit.clone(),
             seconds: outcome.duration.as_secs_f64(),
+            run_seconds: Some(self.taken.as_secs_f64()),
             cached: count(cached),
             total: count(outcome.steps.len()),
             kind: if cached > 0 { BuildKind::Warm } else { BuildKind::Cold },
@@ -200,15 +162,47 @@ impl Keeper<'_> {
     }
 }
 
-/// The images of this build, and those stages of before that it did not come by and that are still wanted.
-fn with_carried_over(images: &[CachedImage], keep: &Keep, previous: Option<&Ledger>) -> Vec<CachedImage> {
+/// The images of this build, with the keys of the builds of before, and made `complete` with the results that only these tell; and
+/// those stages of before that this build did not come by and that are still wanted.
+fn with_carried_over(
+    images: &[CachedImage],
+    keep: &Keep,
+    previous: Option<&Ledger>,
+    complete: bool,
+) -> Vec<CachedImage> {
     let carried = previous.iter().flat_map(|previous| &previous.images).filter(|image| match &image.role {
         Role::Final => false,
         Role::Stage { name } => {
             keep.stages.iter().any(|stage| stage.name == *name) && !images.iter().any(|kept| kept.role == image.role)
         }
     });
-    images.iter().chain(carried).cloned().collect()
+    let completed = images.iter().map(|image| {
+        let records = image.records.clone();
+        let records = before(&image.role, previous).fold(records, |records, before| {
+            let records = if complete { records.completed_by(before.clone()) } else { records };
+            records.with_keys_of(before)
+        });
+        CachedImage { records, ..image.clone() }
+    });
+    completed.chain(carried.cloned()).collect()
+}
+
+/// What was known of the image in this role, the newest first.
+fn before<'a>(role: &'a Role, previous: Option<&'a Ledger>) -> impl Iterator<Item = &'a Records> {
+    let last = previous.into_iter().flat_map(|ledger| &ledger.images).map(|image| (&image.role, &image.records));
+    let earlier = previous.into_iter().flat_map(|ledger| &ledger.earlier).map(|before| (&before.role, &before.records));
+    last.chain(earlier).filter(move |(of, _)| *of == role).map(|(_, records)| records)
+}
+
+/// What the new ledger remembers of the images that it names, the newest build first: results that they had and have not any
+/// more. Of an image that it does not name it remembers nothing.
+fn earlier(images: &[CachedImage], previous: Option<&Ledger>) -> Vec<Earlier> {
+    let of = |image: &CachedImage| {
+        let known = before(&image.role, previous).map(|records| records.clone().without_results_of(&image.records));
+        let lost = known.filter(|records| !records.is_empty()).take(EARLIER);
+        lost.map(|records| Earlier { role: image.role.clone(), records }).collect::<Vec<_>>()
+    };
+    images.iter().flat_map(of).collect()
 }
 
 fn fact(step: &StepOutcome, before: &[StepFact]) -> StepFact {

@@ -1,9 +1,10 @@
 //! After the builds: what is known of each besides what the builder told, and what follows from it.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use tokio_util::sync::CancellationToken;
 
 use super::Prepared;
 use crate::cache::evidence::{self, Evidence};
@@ -17,6 +18,10 @@ use crate::plan::build::{How, PlannedBuild};
 use crate::project::dockerfile::Dockerfile;
 use crate::project::target::NamedContext;
 use crate::run::Run;
+
+/// So long it is still read what went into a build after the run was cancelled: a report without reasons is of no use, and
+/// the runner does not wait for long.
+const AFTER_CANCELLATION: Duration = Duration::from_millis(1500);
 
 /// What is known of every build, in the order of the plan. It gives the outcomes reasons, sizes and history.
 pub(super) async fn known<'a>(run: &'a Run, prepared: &'a Prepared, built: &mut [Built]) -> Vec<Known<'a>> {
@@ -88,14 +93,26 @@ impl<'a> Looking<'a> {
         };
     }
 
-    /// What went into the build; `None` if the run was cancelled.
+    /// What went into the build; `None` if the run was cancelled, and it takes long.
     async fn evidence(&self, salt: &Salt, outcome: &ImageOutcome) -> Option<Evidence> {
         let salt = salt.as_str().parse::<evidence::Salt>().ok()?;
         let target = &self.build.target;
         let dockerfile = self.dockerfile();
         let evidence = Evidence::new(&salt, target, dockerfile.map(|parsed| (parsed, parsed.text())));
-        let contexts = evidence::contexts(&salt, target, dockerfile, self.run.cancellation.token());
-        let (contexts, bases) = tokio::join!(contexts, self.bases(dockerfile));
+        // Reading ends with the future.
+        let never = CancellationToken::new();
+        let reading = async {
+            let contexts = evidence::contexts(&salt, target, dockerfile, &never);
+            tokio::join!(contexts, self.bases(dockerfile))
+        };
+        let too_late = async {
+            self.run.cancellation.cancelled().await;
+            tokio::time::sleep(AFTER_CANCELLATION).await;
+        };
+        let (contexts, bases) = tokio::select! {
+            read = reading => read,
+            () = too_late => return None,
+        };
         let names = outcome.other.iter().map(|operation| operation.name.as_str());
         let pinned = dockerfile.map(|dockerfile| evidence::pinned(dockerfile, names)).unwrap_or_default();
         Some(Evidence { contexts: contexts?, bases, pinned, ..evidence })

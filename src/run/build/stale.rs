@@ -7,8 +7,7 @@ use crate::runner::ExitCode;
 /// Images that were cleared, and took steps from a cache all the same. A step that another image of this run ran does not
 /// count: it is cached for none (`docs/decisions/0005-shared-steps.md`).
 fn stale(outcome: &BuildOutcome) -> Vec<&ImageOutcome> {
-    let is_stale = |image: &&ImageOutcome| image.fresh_after.is_some() && image.steps.iter().any(|step| step.cached);
-    outcome.images.iter().filter(is_stale).collect()
+    outcome.images.iter().filter(|image| image.is_stale()).collect()
 }
 
 /// Whether there is such an image.

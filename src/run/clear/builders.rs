@@ -1,6 +1,6 @@
 //! The other builders of the engine, those that `docker buildx create` made.
 
-use super::Run;
+use super::{Run, tell, told};
 use crate::engine::Engine;
 use crate::error::chain;
 use crate::execute::clear::builders::{apply, dry_run};
@@ -19,7 +19,7 @@ pub(super) async fn clear(run: &Run, inputs: &ClearInputs, engine: &Engine) -> P
     let plan = BuildersPlan::new(&survey, &inputs.keep);
     plan.to_string().lines().for_each(|line| run.console.passthrough(line));
     if inputs.dry_run {
-        return dry_run(&plan);
+        return told(run, dry_run(&plan));
     }
-    apply(engine, &plan, &inputs.keep, run.cancellation.token()).await
+    apply(engine, &plan, &inputs.keep, run.cancellation.token(), |item| tell(run, item)).await
 }

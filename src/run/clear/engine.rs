@@ -4,12 +4,13 @@ use chrono::Utc;
 use futures_util::TryFutureExt;
 
 use super::{Run, progress};
+use crate::buildkit::usage::Record;
 use crate::buildkit::{BuildKitError, Connection, usage};
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineError};
 use crate::error::chain;
 use crate::execute::clear::{BuilderCache, BuilderError, Clear, dry_run};
-use crate::inputs::ClearInputs;
-use crate::outcome::clear::ClearOutcome;
+use crate::inputs::{BuilderChoice, ClearInputs};
+use crate::outcome::clear::{ClearOutcome, PlaceOutcome};
 use crate::plan::clear::{ClearRequest, ProjectImages, plan};
 use crate::run::engine::buildkit;
 use crate::runner::ExitCode;
@@ -19,9 +20,11 @@ use crate::survey::clear::ClearSurvey;
 pub(super) struct Prepared {
     request: ClearRequest,
     engine: Engine,
-    /// Absent on an engine without BuildKit.
+    /// Absent on an engine without BuildKit, and if it does not answer.
     connection: Option<Connection>,
     survey: ClearSurvey,
+    /// Why the builder is not cleared: images do not depend on it.
+    builder_failure: Option<String>,
 }
 
 /// Finds out what there is. What is wrong has been said when this fails.
@@ -31,26 +34,51 @@ pub(super) async fn prepare(
     engine: &Engine,
     project: &ProjectImages,
 ) -> Result<Prepared, ExitCode> {
+    let (connection, records, builder_failure) = match builder(run, inputs, engine).await? {
+        Ok(Some((connection, records))) => (Some(connection), records, None),
+        Ok(None) => (None, Vec::new(), None),
+        Err(error) if inputs.scope.images => (None, Vec::new(), Some(format!("{}; {}", chain(&error), error.help()))),
+        Err(error) => {
+            run.explain(&chain(&error), error.help());
+            return Err(ExitCode::NoEngine);
+        }
+    };
+    let mut scope = inputs.scope;
+    scope.builder &= builder_failure.is_none();
     let request = ClearRequest {
         images: inputs.images.clone(),
         project: project.clone(),
         repository: run.context.repository.clone(),
         keep: inputs.keep.clone(),
-        scope: inputs.scope,
+        scope,
         now: Utc::now(),
     };
-    let connection = connection(engine).await.map_err(|error| run.no_buildkit(&error))?;
-    let survey = survey(engine, connection.as_ref()).await.map_err(|error| {
-        run.explain(&format!("find out what there is: {}", chain(error.as_ref())), "look at the engine's own log");
+    let survey = survey(engine, records).await.map_err(|error| {
+        run.explain(&format!("find out what there is: {}", chain(&error)), "look at the engine's own log");
         ExitCode::NoEngine
     })?;
-    Ok(Prepared { request, engine: engine.clone(), connection, survey })
+    Ok(Prepared { request, engine: engine.clone(), connection, survey, builder_failure })
 }
 
 impl Prepared {
     /// Plans, prints the plan, and carries it out unless this is a dry run.
-    pub(super) async fn carry_out(&self, run: &Run, inputs: &ClearInputs) -> ClearOutcome {
-        let Self { request, engine, connection, survey } = self;
+    pub(super) async fn carry_out(self, run: &Run, inputs: &ClearInputs) -> ClearOutcome {
+        let mut outcome = self.clear(run, inputs).await;
+        if let Some(why) = self.builder_failure {
+            outcome.scope = inputs.scope;
+            // What the builder holds still of what is gone, is not known.
+            outcome.freed_bytes = 0;
+            if inputs.scope.builder {
+                outcome.add(PlaceOutcome::failed("the engine's builder", &why));
+            } else {
+                outcome.warnings.push(format!("what was freed is not known, the engine's builder did not tell: {why}"));
+            }
+        }
+        outcome
+    }
+
+    async fn clear(&self, run: &Run, inputs: &ClearInputs) -> ClearOutcome {
+        let Self { request, engine, connection, survey, .. } = self;
         let plan = plan(request, survey);
         // Image names and container names come from whoever made them.
         plan.to_string().lines().for_each(|line| run.console.passthrough(line));
@@ -74,15 +102,28 @@ impl Prepared {
     }
 }
 
-async fn connection(engine: &Engine) -> Result<Option<Connection>, BuildKitError> {
-    if engine.info().has_buildkit { buildkit(engine).await.map(Some) } else { Ok(None) }
+/// The builder whose cache is cleared, and its records: the engine's own, also where images are built by the classic builder
+/// (`None` if it has no BuildKit), or the remote one that the inputs name.
+async fn builder(
+    run: &Run,
+    inputs: &ClearInputs,
+    engine: &Engine,
+) -> Result<Result<Option<(Connection, Vec<Record>)>, BuildKitError>, ExitCode> {
+    let connection = match &inputs.common.builder {
+        // Somebody named it: that it is not there is said at once.
+        remote @ BuilderChoice::Remote(_) => run.builder(remote, engine).await?.connection,
+        BuilderChoice::Auto | BuilderChoice::BuildKit | BuilderChoice::Classic if !engine.info().has_buildkit => None,
+        BuilderChoice::Auto | BuilderChoice::BuildKit | BuilderChoice::Classic => match buildkit(engine).await {
+            Ok(connection) => Some(connection),
+            Err(error) => return Ok(Err(error)),
+        },
+    };
+    let Some(connection) = connection else { return Ok(Ok(None)) };
+    let records = usage::records(&connection).await;
+    Ok(records.map(|records| Some((connection, records))))
 }
 
-async fn survey(engine: &Engine, connection: Option<&Connection>) -> Result<ClearSurvey, BuilderError> {
-    let builder = match connection {
-        Some(connection) => usage::records(connection).await?,
-        None => Vec::new(),
-    };
+async fn survey(engine: &Engine, records: Vec<Record>) -> Result<ClearSurvey, EngineError> {
     let own = engine.own_container().await?;
-    Ok(ClearSurvey::take(engine, own, builder).await?)
+    ClearSurvey::take(engine, own, records).await
 }

@@ -6,6 +6,7 @@ use chrono::Utc;
 
 use super::Run;
 use super::manifests::Manifests;
+use super::{tell, told};
 use crate::error::chain;
 use crate::execute::clear::actions_cache::{ActionsCacheClear, dry_run};
 use crate::execute::clear::packages::PackageClear;
@@ -44,7 +45,11 @@ pub(super) async fn packages(run: &Run, inputs: &ClearInputs) -> PlaceOutcome {
         let one = match clear.prepare().await {
             Ok(surveyed) => {
                 print(run, &surveyed.plan);
-                if inputs.dry_run { clear.dry_run(&surveyed) } else { clear.apply(surveyed).await }
+                if inputs.dry_run {
+                    told(run, clear.dry_run(&surveyed))
+                } else {
+                    clear.apply(surveyed, &mut |item| tell(run, item)).await
+                }
             }
             Err(failed) => failed,
         };
@@ -77,7 +82,11 @@ pub(super) async fn actions_cache(run: &Run, inputs: &ClearInputs) -> PlaceOutco
     match clear.prepare().await {
         Ok(plan) => {
             print(run, &plan);
-            if inputs.dry_run { dry_run(&plan) } else { clear.apply(&plan).await }
+            if inputs.dry_run {
+                told(run, dry_run(&plan))
+            } else {
+                clear.apply(&plan, &mut |item| tell(run, item)).await
+            }
         }
         Err(failed) => failed,
     }

@@ -2,6 +2,7 @@
 
 use super::Run;
 use super::github::registry_of;
+use super::registry::login;
 use crate::error::chain;
 use crate::image::ImageReference;
 use crate::inputs::ClearInputs;
@@ -18,10 +19,9 @@ impl Manifests {
     /// Logs in with what `registry-auth` has for the registry, else with the job's token, which no registry gets but the one
     /// of the GitHub that gave it.
     pub(super) fn new(run: &Run, inputs: &ClearInputs, registry: &str, package: &Package) -> Self {
-        let given = inputs.registry_auth.iter().find(|credential| credential.host == registry);
         let is_own = registry == registry_of(run);
-        let login = match given {
-            Some(given) => Some(Login { user: given.user.clone(), password: given.password.clone() }),
+        let login = match login(inputs, registry) {
+            Some(given) => Some(given),
             None => inputs.common.github_token.as_ref().filter(|_| is_own).map(|token| Login {
                 // Any name will do.
                 user: run.environment.non_empty("GITHUB_ACTOR").unwrap_or("token").to_owned(),

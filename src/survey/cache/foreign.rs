@@ -11,9 +11,9 @@ use crate::buildkit::mask::Masks;
 use crate::buildkit::session::filesync::{Directories, Directory, FileSyncService};
 use crate::buildkit::session::{ContentStore, ContentStores, Credentials, Services, Session};
 use crate::buildkit::solve::{CacheEntry, SolveRequest, solve};
-use crate::cache::ledger::{Ledger, LedgerLabel};
+use crate::cache::ledger::{Ledger, LedgerLabel, Scope};
 use crate::cache::records::{Layer, Records};
-use crate::engine::{ImageDetails, ImageStore};
+use crate::engine::{ImageDetails, ImageStore, ListedLedger};
 use crate::error::chain;
 use crate::image::ImageReference;
 
@@ -32,6 +32,32 @@ fn has_triggers(config: &[u8]) -> bool {
     }
 }
 
+/// Whose builds made an image, as far as ledgers tell.
+#[derive(Debug, PartialEq, Eq)]
+struct Makers<'a> {
+    /// Names of the ledgers that may be read.
+    readable: Vec<&'a str>,
+    /// Whether it may have been a build that this run does not trust.
+    distrusted: bool,
+}
+
+impl<'a> Makers<'a> {
+    fn of(image: &ImageDetails, listed: &'a [ListedLedger], own: &Scope) -> Self {
+        let mut makers = Self { readable: Vec::new(), distrusted: false };
+        for ledger in listed {
+            let text = ledger.label.as_deref().unwrap_or_default();
+            match LedgerLabel::read(&ledger.name, text) {
+                Ok(label) if !label.made(&image.id) => {}
+                Ok(label) if own.may_read(&label.key.scope) => makers.readable.push(&ledger.name),
+                Ok(_) => makers.distrusted = true,
+                // A newer version of this program, or who knows: it may be a pull request's.
+                Err(_) => makers.distrusted |= text.contains(&image.id),
+            }
+        }
+        makers
+    }
+}
+
 impl Lookup<'_> {
     /// The records of an image, or why there are none to use. Those inside it are looked at only if somebody `named` it:
     /// the name of an image that is built says nothing of who built what has it now.
@@ -42,23 +68,20 @@ impl Lookup<'_> {
         named: bool,
     ) -> Result<Vec<Candidate>, String> {
         let listed = self.engine.ledgers().await.map_err(|error| chain(&error))?;
-        let labels = listed.iter().filter_map(|ledger| {
-            let label = LedgerLabel::read(&ledger.name, ledger.label.as_deref()?).ok()?;
-            label.made(&image.id).then_some((&ledger.name, label))
-        });
-        let naming: Vec<_> = labels.collect();
-        let distrusted = naming.iter().any(|(_, label)| !self.access.own.may_read(&label.key.scope));
-        let mut found = Vec::new();
-        for (name, _) in naming.into_iter().filter(|(_, label)| self.access.own.may_read(&label.key.scope)) {
-            let read = self.engine.read_ledger(name).await.map_err(|error| chain(&error))?;
-            if let Some(read) = read {
-                let ledger = Ledger::open_found(&read.content, name, &self.access.own);
-                let ledger = ledger.map_err(|error| chain(&error))?;
-                found.extend(candidates(&ledger).map(|candidate| Candidate { ledger: None, ..candidate }));
+        let Makers { readable, distrusted } = Makers::of(image, &listed, &self.access.own);
+        let (mut found, mut unreadable) = (Vec::new(), None);
+        for name in readable {
+            // One that cannot be read does not spoil the others.
+            match self.open(name).await {
+                Ok(candidates) => found.extend(candidates),
+                Err(reason) => unreadable = Some(reason),
             }
         }
         if !found.is_empty() {
             return Ok(found);
+        }
+        if let Some(reason) = unreadable {
+            return Err(reason);
         }
         // What is inside an image is as trustworthy as who made it.
         if distrusted {
@@ -68,6 +91,14 @@ impl Lookup<'_> {
             return Ok(Vec::new());
         }
         self.inline(reference, image).await.map(|candidate| vec![candidate])
+    }
+
+    /// The images of another ledger.
+    async fn open(&self, name: &str) -> Result<Vec<Candidate>, String> {
+        let read = self.engine.read_ledger(name).await.map_err(|error| chain(&error))?;
+        let Some(read) = read else { return Ok(Vec::new()) };
+        let ledger = Ledger::open_found(&read.content, name, &self.access.own).map_err(|error| chain(&error))?;
+        Ok(candidates(&ledger).collect())
     }
 
     async fn inline(&self, reference: &ImageReference, image: &ImageDetails) -> Result<Candidate, String> {
@@ -86,7 +117,7 @@ impl Lookup<'_> {
         };
         let records = records.map_err(|error| chain(&error))?;
         let records = records.ok_or("no ledger knows it, and it has no records inside")?;
-        Ok(Candidate { ledger: None, source: format!("{reference} (inline)"), image_id: image.id.clone(), records })
+        Ok(Candidate { source: format!("{reference} (inline)"), image_id: image.id.clone(), records })
     }
 
     async fn config(&self, reference: &ImageReference) -> Result<bytes::Bytes, String> {
@@ -138,5 +169,56 @@ impl Lookup<'_> {
         // Without the step's own.
         let (_, image) = longest.split_last().ok_or("the builder does not tell its layers")?;
         Ok(image.iter().map(|layer| (*layer).clone()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Makers;
+    use crate::cache::ledger::{Identity, LedgerKey, Scope, Subject};
+    use crate::engine::{ImageDetails, ListedLedger};
+
+    fn image() -> ImageDetails {
+        ImageDetails {
+            id: format!("sha256:{}", "a".repeat(64)),
+            layers: Vec::new(),
+            labels: std::collections::BTreeMap::new(),
+            tags: vec!["app:1".to_owned()],
+            digests: Vec::new(),
+            size: 1,
+        }
+    }
+
+    fn ledger(scope: Scope, schema: u32) -> ListedLedger {
+        let identity = Identity { subject: Subject::Key("k".to_owned()), target: None };
+        let key = LedgerKey { scope, identity };
+        let mut label = serde_json::to_value(&key).unwrap();
+        label["schema"] = schema.into();
+        label["images"] = vec![image().id].into();
+        ListedLedger { name: key.name(), id: "sha256:l".to_owned(), label: Some(label.to_string()), created: None }
+    }
+
+    fn push() -> Scope {
+        Scope::Trusted { repository: "o/r".to_owned(), reference: "refs/heads/main".to_owned() }
+    }
+
+    fn pull_request() -> Scope {
+        Scope::Untrusted { repository: Some("o/r".to_owned()), reference: "pull/7".to_owned() }
+    }
+
+    #[test]
+    fn who_made_an_image_decides_whether_it_is_looked_into() {
+        let [ours, theirs, newer] = [ledger(push(), 1), ledger(pull_request(), 1), ledger(pull_request(), 2)];
+        let makers = |ledgers: &[ListedLedger]| {
+            let Makers { readable, distrusted } = Makers::of(&image(), ledgers, &push());
+            (readable.len(), distrusted)
+        };
+        assert_eq!(makers(&[]), (0, false));
+        assert_eq!(makers(std::slice::from_ref(&ours)), (1, false));
+        assert_eq!(makers(&[ours, theirs]), (1, true));
+        // The label of a newer version cannot be read, and names the image all the same.
+        assert_eq!(makers(std::slice::from_ref(&newer)), (0, true));
+        let other = ImageDetails { id: format!("sha256:{}", "b".repeat(64)), ..image() };
+        assert!(!Makers::of(&other, &[newer], &push()).distrusted);
     }
 }

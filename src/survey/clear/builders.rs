@@ -12,7 +12,7 @@ use crate::error::chain;
 const RELEASE: Duration = Duration::from_secs(2);
 const RELEASE_PAUSE: Duration = Duration::from_millis(250);
 /// A builder that does not answer for so long is not waited for.
-const ANSWER: Duration = Duration::from_secs(30);
+pub(crate) const ANSWER: Duration = Duration::from_secs(30);
 
 /// The builders of an engine besides its own.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

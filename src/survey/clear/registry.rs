@@ -8,7 +8,7 @@ use crate::registry::{Digest, MediaType, Registry, RegistryError, RegistrySelect
 
 /// So many tags are asked for at the same time.
 const AT_ONCE: usize = 8;
-/// An index of indexes of indexes: nobody makes deeper ones.
+/// An index of indexes of indexes: nobody makes deeper ones, and of what is in one nobody could tell that it may go.
 const DEEPEST: usize = 4;
 
 /// What a repository holds.
@@ -77,6 +77,10 @@ async fn look_at(
             next.extend(manifest.children.into_iter().filter(|child| children.insert(child.clone())));
         }
         indexes = next;
+    }
+    if !indexes.is_empty() {
+        let what = format!("an index of indexes at {tag} that goes down more than {DEEPEST} times");
+        return Err(RegistryError::Malformed { registry: repository.host().to_owned(), what });
     }
     Ok(Some(SurveyedTag { tag, digest: head.digest, children }))
 }

@@ -1,9 +1,9 @@
 //! The other builders of an engine: emptied, kept where they build, and what is left of former ones.
 
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::support::{Action, Builder, Engine, LongStep, docker, on_every_engine, unique};
+use crate::support::{Action, Builder, Engine, LongStep, Manner, Proxy, docker, on_every_engine, unique};
 
 fn clear(engine: &Engine) -> Action {
     Action::new(engine, &std::env::temp_dir()).input("mode", "clear").input("scope", "builders")
@@ -73,4 +73,63 @@ on_every_engine!(a_builder_that_builds_is_kept_and_its_build_ends_well, |engine|
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     let cleared = clear(engine).run().expect_code(0);
     assert_eq!((cleared.output("verified"), builder.records()), ("true", 0));
+});
+
+on_every_engine!(a_builder_that_was_started_for_it_is_not_stopped_under_a_build, |engine| {
+    let builder = Builder::start(engine);
+    builder.build();
+    builder.stop();
+    let step = clear(engine);
+    let child = step.start();
+    let pid = rustix::process::Pid::from_child(&child);
+    let begun = Instant::now();
+    while !builder.is_running() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it was never started");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // The clear stands still while somebody begins to build; then it is cancelled.
+    rustix::process::kill_process(pid, rustix::process::Signal::STOP).unwrap();
+    builder.wait();
+    let long = LongStep::new();
+    let (mut build, _project) = builder.begin(&format!("({} & sleep 8)", long.command));
+    let building = build.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    assert!(long.waits_until(true, Duration::from_secs(60)), "the step never began");
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::CONT).unwrap();
+    let run = step.finish(&child.wait_with_output().unwrap()).expect_code(130);
+    assert!(builder.is_running(), "{}", run.stdout);
+    assert!(run.stdout.contains("was started and runs on: somebody builds in it"), "{}", run.stdout);
+    let ended = building.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+});
+
+on_every_engine!(a_builder_that_somebody_else_starts_in_this_moment_is_emptied_and_runs_on, |engine| {
+    let builder = Builder::start(engine);
+    builder.build();
+    builder.stop();
+    let proxy = Proxy::new(engine, Manner::Itself);
+    let (starting, container) = (engine.clone(), builder.container());
+    // Between the last look at it and its start.
+    proxy.before(&["POST", "/start "], move || drop(docker(&starting, &["start", &container])));
+    let run = clear(&proxy.engine(engine)).run().expect_code(0);
+    assert!(builder.is_running(), "who started it finds it stopped: {}", run.stdout);
+    assert_eq!((run.output("verified"), builder.records()), ("true", 0), "{}", run.stdout);
+});
+
+on_every_engine!(a_volume_that_a_container_takes_in_this_moment_stays, |engine| {
+    let left_over = format!("buildx_buildkit_{}0_state", unique("taken"));
+    volume(engine, &left_over);
+    let proxy = Proxy::new(engine, Manner::Itself);
+    let (name, mount, taking) = (unique("taker"), format!("{left_over}:/v"), engine.clone());
+    let container = name.clone();
+    proxy.before(&["DELETE", "/volumes/"], move || {
+        docker(&taking, &["create", "--name", &container, "-v", &mount, "busybox:1.36", "true"]);
+    });
+    let run = clear(&proxy.engine(engine)).run().expect_code(4);
+    assert!(has_volume(engine, &left_over), "{}", run.stdout);
+    assert!(run.stdout.contains(&format!("could not remove {left_over}")), "{}", run.stdout);
+    assert_eq!(run.output("verified"), "false");
+    docker(engine, &["rm", &name]);
+    clear(engine).run().expect_code(0);
+    assert!(!has_volume(engine, &left_over));
 });

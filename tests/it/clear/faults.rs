@@ -30,3 +30,26 @@ on_every_engine!(an_engine_that_stops_between_two_removals_is_told_as_it_is, |en
         assert_eq!(again.output("verified"), "true");
     }
 });
+
+on_every_engine!(a_buildkit_that_fails_does_not_keep_the_images, |engine| {
+    let it = Cleared::new();
+    let _images = Images::since_now(engine);
+    docker(engine, &["tag", "busybox:1.36", &it.tag]);
+    let proxy = Proxy::new(engine, Manner::BrokenBuildKit);
+    let dry = it.clear(&proxy.engine(engine)).input("dry-run", "true").run().expect_code(4);
+    assert!(dry.stdout.contains("not looked at: the engine's builder: "), "{}", dry.stdout);
+    let run = it.clear(&proxy.engine(engine)).run().expect_code(4);
+    assert!(!exists(engine, &it.tag), "{}", run.stdout);
+    assert_eq!((run.output("verified"), run.output("images-removed")), ("false", "1"));
+    assert_eq!(run.output("freed-bytes"), "0");
+    assert!(run.stdout.contains("not cleared: the engine's builder: "), "{}", run.stdout);
+    // Where nobody asked for the builder, nothing is missing.
+    docker(engine, &["tag", "busybox:1.36", &it.tag]);
+    let run = it.clear(&proxy.engine(engine)).input("scope", "images").run().expect_code(0);
+    assert_eq!((run.output("verified"), run.output("images-removed")), ("true", "1"));
+    assert!(run.stdout.contains("what was freed is not known"), "{}", run.stdout);
+    // Alone it is all that there is to do.
+    it.clear(&proxy.engine(engine)).input("scope", "builder").run().expect_code(3);
+    let others = it.clear(&proxy.engine(engine)).input("scope", "builder, builders").run().expect_code(4);
+    assert!(others.stdout.contains("Other builders of the engine"), "{}", others.stdout);
+});

@@ -26,6 +26,26 @@ on_every_engine!(a_gate_holds_until_a_build_is_fresh, |engine| {
     docker(engine, &["image", "rm", "-f", &it.tag]);
 });
 
+on_every_engine!(what_a_failed_build_after_the_clear_has_built_is_fresh, |engine| {
+    let it = Cleared::new();
+    it.build(engine);
+    it.clear(engine).run().expect_code(0);
+    let dockerfile = std::fs::read_to_string(it.project.path().join("Dockerfile")).unwrap();
+    it.project.write("Dockerfile", format!("{dockerfile}RUN exit 3\n"));
+    gated(&it, engine).expect_code(1);
+    it.project.write("Dockerfile", &dockerfile);
+    // The builder has all of it from the build before, and nothing of before the clear.
+    let fresh = gated(&it, engine).expect_code(0);
+    assert_eq!(fresh.cached(), (3, 3));
+    assert!(
+        fresh.summary.contains("**Fresh build**") && fresh.summary.contains("after that clear"),
+        "{}",
+        fresh.summary
+    );
+    assert_eq!(fresh.result()["images"][0]["fresh_after"]["stale"], false);
+    docker(engine, &["image", "rm", "-f", &it.tag]);
+});
+
 on_every_engine!(steps_that_two_services_share_in_one_run_are_not_stale, |engine| {
     let (one, two) = (unique("one"), unique("two"));
     let compose =

@@ -32,16 +32,24 @@ on_every_engine!(a_clear_beside_a_build_breaks_nothing, |engine| {
     let clear = || Action::new(engine, &std::env::temp_dir()).input("mode", "clear").input("tags", &tag);
     let beside = clear().run().expect_code(4);
     assert!(beside.summary.contains("in use by another build"), "{}", beside.summary);
-    let built = build.action.finish(&build.child.wait_with_output().unwrap()).expect_code(0);
+    let (build, built) = build.finish();
     assert_eq!(built.output("steps-cached"), "0");
 
     // What the build left is whole: the image runs, its ledger and what the ledger names are there, and the next build,
     // which knows of the clear, says what it takes.
     docker(engine, &["run", "--rm", "--network", "none", &tag, "true"]);
     assert_eq!((images.of_kind("ledger").len(), images.of_kind("tombstone").len()), (1, 1));
+    let again = build.again();
+    assert!(again.summary.contains("cleared"), "{}", again.summary);
+    docker(engine, &["run", "--rm", "--network", "none", &tag, "true"]);
+    assert_eq!((images.of_kind("ledger").len(), images.of_kind("tombstone").len()), (1, 0));
     let cleared = clear().run().expect_code(0);
     assert_eq!(cleared.output("verified"), "true");
     assert!(!exists(engine, &tag) && images.of_kind("ledger").is_empty());
+    // Nothing of before comes back.
+    let fresh = build.again();
+    assert_eq!((fresh.output("steps-cached"), images.of_kind("tombstone").len()), ("0", 0), "{}", fresh.stdout);
+    clear().run().expect_code(0);
 });
 
 on_every_engine!(a_dry_run_asks_and_changes_nothing, |engine| {

@@ -22,6 +22,7 @@ pub(super) struct Made {
     /// Keys of the steps above the base image, those of the stages below included: one layer each.
     pub(super) layers: Vec<u64>,
     key: u64,
+    definition: u64,
     arguments: Vec<String>,
 }
 
@@ -30,6 +31,21 @@ pub(super) struct Made {
 pub(super) struct Step {
     pub(super) text: String,
     pub(super) key: u64,
+    /// The same, made of how its sources were made instead of what is in them: all that BuildKit knows of a step before it
+    /// has looked into a stage that something is copied from.
+    pub(super) definition: u64,
+}
+
+/// An operation by what it takes, and by where that comes from.
+struct Operation {
+    key: u64,
+    definition: u64,
+}
+
+impl std::convert::From<u64> for Operation {
+    fn from(key: u64) -> Self {
+        Self { key, definition: key }
+    }
 }
 
 /// Every stage of the recipe by name.
@@ -51,15 +67,17 @@ fn make_stage(stage: &Stage, inputs: &Inputs, base: &Image, made: &BTreeMap<&'st
             steps: Vec::new(),
             layers: Vec::new(),
             key: hash(&base.layers),
+            definition: hash(&base.layers),
             arguments: Vec::new(),
         },
     };
     for instruction in &stage.instructions {
         let text = instruction.text(inputs);
         if let Some(operation) = state.apply(instruction, inputs, made) {
-            state.key = hash(&(operation, state.key));
+            state.key = hash(&(operation.key, state.key));
+            state.definition = hash(&(operation.definition, state.definition));
             state.layers.push(state.key);
-            state.steps.push(Step { text, key: state.key });
+            state.steps.push(Step { text, key: state.key, definition: state.definition });
         }
     }
     state
@@ -72,21 +90,24 @@ fn hash(value: &impl Hash) -> u64 {
 }
 
 impl Made {
-    /// Applies the instruction; gives the digest of the operation if it is one, and not a setting.
+    /// Applies the instruction; gives the operation if it is one, and not a setting.
     fn apply(
         &mut self,
         instruction: &Instruction,
         inputs: &Inputs,
         made: &BTreeMap<&'static str, Self>,
-    ) -> Option<u64> {
+    ) -> Option<Operation> {
         match instruction {
             Instruction::Copy { path, to, owner } => {
-                Some(self.copy(inputs.context(path), &format!("context {path}"), to, *owner))
+                Some(self.copy(inputs.context(path), &format!("context {path}"), to, *owner).into())
             }
-            Instruction::CopyFrom { stage, path, to } => Some(self.copy(below(&made[stage].tree, path), path, to, 0)),
+            Instruction::CopyFrom { stage, path, to } => {
+                let key = self.copy(below(&made[stage].tree, path), path, to, 0);
+                Some(Operation { key, definition: hash(&("COPY", path, to, made[stage].definition)) })
+            }
             Instruction::Workdir(path) => {
                 self.workdir_is(path);
-                Some(hash(&("WORKDIR", path)))
+                Some(hash(&("WORKDIR", path)).into())
             }
             Instruction::Append { .. }
             | Instruction::Edited { .. }
@@ -97,7 +118,7 @@ impl Made {
                 let Config { env, workdir, user, .. } = &self.config;
                 let operation = hash(&(instruction.text(inputs), env, workdir, user, &self.arguments));
                 self.run(instruction, inputs);
-                Some(operation)
+                Some(operation.into())
             }
             setting => {
                 self.set(setting, inputs);

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use watchparty_cache::github::checks::{self, CheckOutput, Completed, Conclusion, NewCheckRun};
-use watchparty_cache::github::{Access, Github, GithubError, Listed, Permission, comments, commits};
+use watchparty_cache::github::{Access, Github, GithubError, Listed, Permission, Task, comments, commits};
 use watchparty_cache::secret::Secret;
 
-use crate::support::github::{ACTIONS, FakeGithub, Fault, TOKEN};
+use crate::support::github::{ACTIONS, FakeGithub, Fault, Links, TOKEN};
 
 const COMMENTS: &str = "/issues/42/comments";
 
@@ -40,7 +40,7 @@ async fn a_check_run_is_created_and_found_again_at_any_address() {
         let github = Github::new(&access(&format!("{}/", fake.url()), TOKEN)).unwrap();
         let created = checks::create(&github, &check()).await.unwrap();
         let found = checks::of_commit(&github, &check().head_sha, &check().name).await.unwrap();
-        assert_eq!(found, Listed { entries: vec![created.clone()], more: false });
+        assert_eq!(found, Listed { entries: vec![created.clone()], more: false, total: Some(1) });
         assert!(created.is_of_github_actions());
         assert_eq!(created.output.text.as_deref(), Some("text"));
         let other = checks::of_commit(&github, &check().head_sha, "watchparty-cache / other").await.unwrap();
@@ -52,13 +52,41 @@ async fn a_check_run_is_created_and_found_again_at_any_address() {
 async fn lists_are_read_page_by_page() {
     let fake = FakeGithub::start_at("/api/v3");
     fake.state(|state| (0..250).for_each(|n| drop(state.add_comment(42, &n.to_string(), ACTIONS))));
-    let bodies: Vec<_> = comments::list(&client(&fake), 42).await.unwrap().into_iter().map(|one| one.body).collect();
-    assert_eq!(bodies, (0..250).map(|n| n.to_string()).collect::<Vec<_>>());
-    assert_eq!(fake.count("GET", COMMENTS), 3);
+    let task = Task { doing: "read comments", needs: Permission::PullRequestsRead };
+    let github = client(&fake);
+    let route = github.route(["issues", "42", "comments"]).with("per_page", "100");
+    let all = github.list::<comments::Comment>(task, route.clone(), None, 9).await.unwrap();
+    let bodies: Vec<_> = all.entries.into_iter().map(|one| one.body).collect();
+    assert_eq!((bodies, all.more), ((0..250).map(|n| n.to_string()).collect(), false));
+    assert!(github.list::<comments::Comment>(task, route, None, 2).await.unwrap().more);
+    let last = comments::page(&github, 42, 3).await.unwrap();
+    assert_eq!((last.entries.len(), last.more), (50, false));
+    assert_eq!(comments::page(&github, 42, 4).await.unwrap().entries, []);
+    assert_eq!(fake.count("GET", COMMENTS), 7);
     fake.state(|state| drop(state.commits.insert("feature/a b".to_owned(), vec!["c2".to_owned(), "c1".to_owned()])));
     assert_eq!(commits::newest(&client(&fake), "feature/a b", 10).await.unwrap(), ["c2", "c1"]);
     let absent = commits::newest(&client(&fake), "absent", 10).await.unwrap_err();
     assert!(matches!(absent, GithubError::NotFound { .. }), "{absent}");
+}
+
+#[tokio::test]
+async fn behind_a_proxy_pages_are_counted() {
+    for links in [Links::Elsewhere, Links::Nowhere] {
+        let fake = FakeGithub::start_at("/api/v3");
+        fake.links(links);
+        fake.state(|state| (0..250).for_each(|n| drop(state.add_comment(42, &n.to_string(), "a-person"))));
+        let github = client(&fake);
+        let task = Task { doing: "read comments", needs: Permission::PullRequestsRead };
+        let route = github.route(["issues", "42", "comments"]).with("per_page", "100");
+        let all = github.list::<comments::Comment>(task, route, None, 9).await.unwrap();
+        assert_eq!((all.entries.len(), all.more), (250, false), "{links:?}");
+        // A comment further down is found, and there is no second one.
+        for body in ["<!-- mark --> one", "<!-- mark --> two"] {
+            comments::keep_one(&github, 42, "<!-- mark -->", body).await.unwrap();
+        }
+        let ours = fake.state(|state| state.comments[&42].iter().filter(|one| one["user"]["login"] == ACTIONS).count());
+        assert_eq!((ours, fake.count("POST", COMMENTS)), (1, 1), "{links:?}");
+    }
 }
 
 #[tokio::test]
@@ -103,7 +131,7 @@ async fn a_rate_limit_that_does_not_end_in_time_is_an_error_at_once() {
     let limit = Fault::refused("GET", COMMENTS, 403, "API rate limit exceeded");
     fake.goes_wrong(limit.header("x-ratelimit-remaining", "0").header("x-ratelimit-reset", &reset.to_string()));
     let begun = Instant::now();
-    let error = comments::list(&client(&fake).within(Duration::from_secs(60)), 42).await.unwrap_err();
+    let error = comments::page(&client(&fake).within(Duration::from_secs(60)), 42, 1).await.unwrap_err();
     assert!(matches!(error, GithubError::RateLimited { until, .. } if until.timestamp() == reset), "{error}");
     assert!(begun.elapsed() < Duration::from_secs(20));
     assert_eq!(fake.count("GET", COMMENTS), 1);
@@ -114,7 +142,7 @@ async fn reads_are_repeated_and_writes_are_not() {
     let fake = FakeGithub::start();
     fake.goes_wrong(Fault::refused("GET", COMMENTS, 502, "Bad Gateway").times(1));
     fake.goes_wrong(Fault::done_then_broken("GET", COMMENTS).times(1));
-    assert_eq!(comments::list(&client(&fake), 42).await.unwrap(), []);
+    assert_eq!(comments::page(&client(&fake), 42, 1).await.unwrap().entries, []);
     assert_eq!(fake.count("GET", COMMENTS), 3);
 
     for fault in [Fault::done_then("POST", COMMENTS, 502), Fault::done_then_broken("POST", COMMENTS)] {
@@ -144,7 +172,7 @@ async fn nothing_takes_longer_than_it_may() {
     let silent = format!("http://{}", silent.local_addr().unwrap());
     for github in [client(&fake), Github::new(&access(&silent, TOKEN)).unwrap()] {
         let begun = Instant::now();
-        let error = comments::list(&github.within(Duration::from_millis(500)), 42).await.unwrap_err();
+        let error = comments::page(&github.within(Duration::from_millis(500)), 42, 1).await.unwrap_err();
         assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
         assert!(matches!(error, GithubError::TimedOut { .. } | GithubError::Unreachable { .. }), "{error}");
     }
@@ -156,6 +184,8 @@ async fn addresses_that_are_none_are_refused() {
         let error = Github::new(&access(address, TOKEN)).map(|_| ()).unwrap_err();
         assert!(matches!(error, GithubError::Setup { .. }), "{address}: {error}");
     }
+    let error = Github::new(&access("https://api.github.com", "two\nlines")).map(|_| ()).unwrap_err();
+    assert!(matches!(error, GithubError::Setup { .. }) && !format!("{error:?}").contains("lines"), "{error:?}");
     assert!(matches!(Access::new(None, Some("a/b"), None), Err(GithubError::NoToken)));
     assert!(matches!(Access::new(None, None, Some(&Secret::new("t"))), Err(GithubError::NoRepository)));
 }

@@ -1,9 +1,10 @@
 //! A ledger is one build's, whole: neither two builds at once nor a cancelled one leave half of it.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::{COMMIT, Scene, THREE_STAGES, assert_ran};
-use crate::support::{Action, Finished, LongStep, Project, docker, on_every_engine};
+use crate::support::{Action, Finished, LongStep, Manner, Project, Proxy, docker, on_every_engine};
 
 on_every_engine!(two_builds_of_one_image_at_once, |engine| {
     let scene = Scene::three_stages(engine);
@@ -61,4 +62,59 @@ on_every_engine!(a_cancelled_build_leaves_the_ledger_as_it_was, |engine| {
     assert_ran(&pruned, &[], "the build after a cancelled one");
     assert_eq!(pruned.output("image-id"), first.output("image-id"));
     assert_eq!(docker(engine, &["image", "inspect", "-f", "{{.Id}}", &scene.tag]), first.output("image-id"));
+});
+
+/// Where a build is when it is told to end, after its image was made.
+#[derive(Clone, Copy, PartialEq)]
+enum Moment {
+    /// Its records are being captured.
+    Capture,
+    /// Its ledger is being written.
+    Write,
+}
+
+on_every_engine!(a_build_that_is_cancelled_while_it_keeps_its_records_leaves_a_ledger_that_is_whole, |engine| {
+    for moment in [Moment::Capture, Moment::Write] {
+        let scene = Scene::three_stages(engine);
+        scene.build();
+        let before = scene.images.of_kind("ledger");
+        let ledger = || docker(engine, &["image", "inspect", "-f", "{{.Id}}", &before[0]]);
+        let written_before = ledger();
+        scene.project.write("app.txt", "second\n");
+
+        let proxy = Arc::new(Proxy::new(engine, Manner::Watched));
+        let process = Arc::new(Mutex::new(None));
+        let end = {
+            let process = Arc::clone(&process);
+            move || {
+                let id: rustix::process::Pid = process.lock().unwrap().expect("it was started");
+                rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+            }
+        };
+        match moment {
+            // The first solve is the build's own.
+            Moment::Capture => {
+                let again = Arc::downgrade(&proxy);
+                proxy.before_solve(move || again.upgrade().unwrap().before_solve(end));
+            }
+            Moment::Write => proxy.before(&["POST", "/images/load"], end),
+        }
+        let action = Action::new(&proxy.engine(engine), scene.project.path()).input("tags", &scene.tag);
+        let child = action.start();
+        *process.lock().unwrap() = Some(rustix::process::Pid::from_child(&child));
+        let begun = Instant::now();
+        // The image is what was asked for, and it is there.
+        action.finish(&child.wait_with_output().unwrap()).expect_code(0);
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+        if moment == Moment::Capture {
+            assert_eq!(ledger(), written_before, "nothing was captured");
+        }
+        assert_eq!(scene.images.of_kind("ledger"), before, "there is one, of this build or of the one before");
+        assert_eq!(scene.images.of_kind("capture"), [""; 0]);
+
+        // Whichever it is: nothing is stale, and the next build completes it.
+        scene.build_pruned();
+        scene.assert_final(COMMIT, "after a cancelled build");
+        assert_ran(&scene.build_pruned(), &[], "the build after that");
+    }
 });

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{COMMIT, Scene, prune};
+use super::{COMMIT, Scene, THREE_STAGES, prune};
 use crate::support::{Action, Engine, Images, Project, command, docker, on_every_engine, unique};
 
 /// The field in which inline cache hides its records.
@@ -111,6 +111,32 @@ on_every_engine!(superseded_images_stay_if_they_are_to, |engine| {
     // And the stage images that were replaced.
     let dangling = scene.images.dangling();
     assert!(dangling.is_superset(&replaced_ones(engine, &superseded)), "{superseded:?}: {dangling:?}");
+});
+
+on_every_engine!(a_stage_that_is_not_kept_any_more_goes, |engine| {
+    let scene = Scene::three_stages(engine);
+    scene.build();
+    let kept = scene.images.of_kind("stage");
+    assert!(kept.len() == 1 && kept[0].contains(".build."), "{kept:?}");
+    // Somebody gives it a name: then it is not ours alone any more.
+    let taken = unique("taken");
+    docker(engine, &["tag", &kept[0], &taken]);
+    scene.project.write("Dockerfile", THREE_STAGES.replace("AS build", "AS make").replace("=build", "=make"));
+    scene.project.write("app.txt", "renamed\n");
+    scene.build();
+    let renamed = scene.images.of_kind("stage");
+    // The new stage has the same content, and so may be the same image.
+    assert!(renamed.iter().any(|name| name.contains(".make.")), "{renamed:?}");
+    docker(engine, &["image", "inspect", &taken]);
+    docker(engine, &["image", "rm", &taken]);
+
+    scene.project.write("deps.txt", unique("other"));
+    scene.build();
+    let stages = scene.images.of_kind("stage");
+    assert!(stages.len() == 1 && stages[0].contains(".make."), "{stages:?}");
+    scene.project.write("app.txt", "switched off\n");
+    scene.action().input("cache-stages", "false").run().expect_code(0);
+    assert_eq!(scene.images.of_kind("stage"), [""; 0]);
 });
 
 #[test]

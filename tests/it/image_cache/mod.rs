@@ -1,6 +1,8 @@
 //! The image cache: with the builder pruned, the previous images are the cache, on every engine and at every build.
 
 mod atomic;
+mod bases;
+mod behind;
 mod clean;
 mod failing;
 mod features;
@@ -8,7 +10,9 @@ mod kept;
 mod mixed;
 mod subset;
 mod table;
+mod travel;
 mod trust;
+mod vanished;
 
 use crate::support::{Action, Engine, Finished, Images, Project, command, docker, unique};
 
@@ -80,7 +84,7 @@ impl<'a> Scene<'a> {
 }
 
 /// A file of an image, without running it.
-fn read(engine: &Engine, image: &str, path: &str) -> String {
+pub(crate) fn read(engine: &Engine, image: &str, path: &str) -> String {
     let container = docker(engine, &["create", image, "none"]);
     let output = command(engine).args(["cp", &format!("{container}:{path}"), "-"]).output().unwrap();
     docker(engine, &["rm", &container]);
@@ -114,7 +118,7 @@ pub(crate) fn prune(engine: &Engine) -> bool {
 ///
 /// What is named by the engine's version is left out: `ONBUILD` before a trigger's instruction, and the joining of a
 /// linked copy with what is below it.
-fn ran(finished: &Finished) -> Vec<String> {
+pub(crate) fn ran(finished: &Finished) -> Vec<String> {
     let result = finished.result();
     let steps = result["images"].as_array().unwrap().iter().flat_map(|image| image["steps"].as_array().unwrap());
     let ran = steps.filter(|step| !step["cached"].as_bool().unwrap());
@@ -125,7 +129,7 @@ fn ran(finished: &Finished) -> Vec<String> {
 
 /// Exactly these steps ran, named by the beginnings of their instructions, and no other.
 #[track_caller]
-fn assert_ran(finished: &Finished, expected: &[&str], when: &str) {
+pub(crate) fn assert_ran(finished: &Finished, expected: &[&str], when: &str) {
     let ran = ran(finished);
     let mut rest = ran.clone();
     let found = expected.iter().all(|start| {

@@ -1,7 +1,10 @@
 //! Whose records a build reads: a pull request must not plant layers for a deploy.
 
+use chrono::{TimeDelta, Utc};
+use watchparty_cache::address::Address;
+
 use super::{COMMIT, Scene, assert_ran, prune};
-use crate::support::{Action, docker, on_every_engine, unique};
+use crate::support::{Action, Engine, docker, on_every_engine, unique};
 
 /// A build as one event starts it.
 struct Event {
@@ -98,6 +101,26 @@ on_every_engine!(a_push_does_not_read_what_a_pull_request_hid_in_an_image, |engi
     }
 });
 
+on_every_engine!(an_image_that_calls_itself_a_ledger_is_none, |engine| {
+    let scene = Scene::three_stages(engine);
+    with(&scene, &MAIN).run().expect_code(0);
+    let ledger = scene.images.of_kind("ledger").remove(0);
+    let (label, document) = label_and_document(engine, &ledger);
+    // What a Dockerfile can make of it: label and author of a ledger, true to the letter, under a name of its own.
+    let forged = unique("forged");
+    let container = docker(engine, &["create", &scene.tag, "none"]);
+    let label = format!("LABEL watchparty-cache.ledger='{label}'");
+    docker(engine, &["commit", "--author", &document, "--change", &label, &container, &forged]);
+    docker(engine, &["rm", &container]);
+    docker(engine, &["image", "rm", &ledger]);
+    prune(engine);
+    let push = with(&scene, &MAIN).input("cache-from", &forged).run().expect_code(0);
+    assert_eq!(push.cached(), (0, 7), "{}", push.stdout);
+    assert!(push.stdout.contains(&forged), "it is named as a source without records: {}", push.stdout);
+    scene.assert_final(COMMIT, "a forged ledger");
+    docker(engine, &["image", "rm", &forged]);
+});
+
 on_every_engine!(what_main_wrote_is_read_by_its_branches_and_by_nobody_else, |engine| {
     let scene = Scene::three_stages(engine);
     assert_reads(&scene, &MAIN, 0, "a push to main");
@@ -123,4 +146,42 @@ on_every_engine!(a_change_in_a_pull_request_builds_on_the_base_branch, |engine| 
     // The image that main made has lost its name to the pull request's; its stages have not.
     assert!(back.cached().0 >= 4, "{}", back.stdout);
     scene.assert_final(COMMIT, "main again");
+});
+
+/// What makes an image a ledger.
+fn label_and_document(engine: &Engine, ledger: &str) -> (String, String) {
+    let field = |format: &str| docker(engine, &["image", "inspect", "--format", format, ledger]).trim_end().to_owned();
+    (field("{{index .Config.Labels \"watchparty-cache.ledger\"}}"), field("{{.Author}}"))
+}
+
+/// Makes the engine believe that a ledger was written so many days ago.
+fn age(engine: &Engine, ledger: &str, days: i64) {
+    let (label, document) = label_and_document(engine, ledger);
+    let address = Address::parse(&engine.address, None).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let engine = watchparty_cache::engine::Engine::connect(&address).await.unwrap();
+        let written = Utc::now() - TimeDelta::days(days);
+        engine.write_ledger(ledger, &label, &document, written, None).await.unwrap();
+    });
+}
+
+on_every_engine!(a_pull_requests_cache_is_given_up_after_two_weeks, |engine| {
+    let scene = Scene::three_stages(engine);
+    with(&scene, &PULL_REQUEST).run().expect_code(0);
+    let of_pull_request = scene.images.ours();
+    assert_eq!(of_pull_request.len(), 2, "a ledger and a stage: {of_pull_request:?}");
+    let ledger = scene.images.of_kind("ledger").remove(0);
+    let push = |content: &str| {
+        scene.project.write("deps.txt", unique(content));
+        with(&scene, &MAIN).run().expect_code(0);
+        scene.images.ours()
+    };
+    age(engine, &ledger, 13);
+    assert!(push("young").is_superset(&of_pull_request), "another pull request's may be needed still");
+    age(engine, &ledger, 15);
+    let left = push("old");
+    assert!(left.is_disjoint(&of_pull_request), "{left:?}");
+    assert_eq!(left.len(), 2, "main's own: {left:?}");
+    assert_eq!(scene.images.dangling().len(), 0, "what the pull request built has no name any more: {left:?}");
 });

@@ -221,3 +221,39 @@ fn a_head_without_a_digest_is_asked_in_full_and_a_failure_that_passes_is_none() 
         ["HEAD /v2/app/manifests/a"; 3].into_iter().chain(["GET /v2/app/manifests/a"]).collect::<Vec<_>>()
     );
 }
+
+#[test]
+fn a_link_that_cannot_be_read_is_no_end_of_a_list() {
+    for link in ["<https://[/v2/app/tags/list>; rel=\"next\"", "</v2/app/tags/list?last=b; rel=\"next\"", "next"] {
+        let it = StandIn::new(move |_| Reply::new(200, r#"{"tags":["a"]}"#).with("link", link));
+        let registry = Registry::new(it.host(), None).unwrap();
+        let error = wait(async { registry.tags(&app(&it)).await.unwrap_err() });
+        assert!(chain(&error).contains("a Link that cannot be read"), "{link}: {}", chain(&error));
+    }
+    // Other relations, in whatever order, and any way to write this one.
+    let it = StandIn::new(|seen| {
+        let first = !seen.line.contains("last=a");
+        let reply = Reply::new(200, if first { r#"{"tags":["a"]}"# } else { r#"{"tags":["b"]}"# });
+        let links = "</v2/app/tags/list>; rel=first, </v2/app/tags/list?last=a>; title=x; REL=next";
+        if first { reply.with("link", links) } else { reply.with("link", "</v2/app/tags/list>; rel=\"first\"") }
+    });
+    let registry = Registry::new(it.host(), None).unwrap();
+    let tags = wait(async { registry.tags(&app(&it)).await.unwrap() });
+    assert_eq!(tags.into_iter().collect::<Vec<_>>(), ["a", "b"]);
+}
+
+#[test]
+fn any_kind_of_manifest_is_asked_for() {
+    // An index of a kind that nobody knows has parts that must stay.
+    let child = digest_of("child");
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": [{"digest": child, "size": 1}]}).to_string();
+    let it = StandIn::new(move |_| {
+        let reply = Reply::new(200, index.clone()).with("docker-content-digest", digest_of(&index));
+        reply.with("content-type", "application/vnd.example.index+json")
+    });
+    let registry = Registry::new(it.host(), None).unwrap();
+    let manifest = wait(async { registry.manifest(&app(&it), "a").await.unwrap().unwrap() });
+    assert_eq!((manifest.descriptor.media_type, manifest.children), (None, vec![child.parse().unwrap()]));
+    let accept = it.seen().first().unwrap().accept.clone();
+    assert!(accept.ends_with(", */*"), "{accept}");
+}

@@ -13,7 +13,7 @@ use watchparty_cache::registry::{Registry, RegistrySelector};
 use watchparty_cache::survey::clear::registry::RepositorySurvey;
 
 use super::clear;
-use super::real::{MANIFEST, digest_of};
+use super::real::{INDEX, MANIFEST, digest_of};
 use super::stand_in::{Reply, Seen, StandIn};
 
 /// Tags and their manifests, as long as they are there.
@@ -55,7 +55,7 @@ async fn cleared(it: &StandIn, cancel: &CancellationToken) -> Option<PlaceOutcom
     let survey = RepositorySurvey::take(&registry, selectors[0].repository(), &selectors).await.ok()?;
     let plan = RegistryPlan::new(&survey, &selectors, &[]);
     let clear = RegistryClear { registry: &registry, plan: &plan, selectors: &selectors, keep: &[] };
-    Some(clear.apply(cancel).await)
+    Some(clear.apply(cancel, &mut |_| ()).await)
 }
 
 /// Nothing is said to be gone that is there; what is left is said to be left; the bystander is there.
@@ -76,9 +76,9 @@ fn at_each_call_a_failure_is_told() {
         let status = |status| Reply::new(status, "{}");
         vec![status(401), status(403), status(404), status(405), status(409), status(429), status(500), Reply::Cut]
     };
-    // What a clear without failures asks for: one list, four heads, two tags deleted with one request and one with another,
-    // each looked at before and after, one list and one head.
-    const CALLS: usize = 16;
+    // What a clear without failures asks for: one list and four heads, and the same again right before the deletions; two tags
+    // deleted with one request and one with another, each looked at before and after; one list and one head.
+    const CALLS: usize = 21;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut cases = Vec::new();
     for (number, fault) in faults().into_iter().enumerate() {
@@ -139,6 +139,77 @@ fn a_deletion_that_does_not_happen_and_a_push_meanwhile_are_seen() {
         assert_eq!(outcome.items.len(), 3, "{outcome:?}");
         let says = |fate: &Fate| matches!(fate, Fate::Failed { why } if why.contains(said));
         assert!(outcome.items.iter().all(|item| says(&item.fate)), "{case}: {outcome:?}");
+    }
+}
+
+#[test]
+fn what_gets_another_tag_or_an_index_before_its_deletion_stays() {
+    let tags = tags();
+    let held = Arc::clone(&tags);
+    let lists = AtomicUsize::new(0);
+    let it = StandIn::new(move |seen| {
+        // Somebody names the manifest of `1-cache` after the survey, but for the very tags that are to go.
+        if seen.line.contains("/tags/list") && lists.fetch_add(1, Ordering::SeqCst) == 1 {
+            held.lock().unwrap().insert("release".to_owned(), digest_of("one"));
+        }
+        answer(&held, seen)
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let outcome = runtime.block_on(cleared(&it, &CancellationToken::new())).unwrap();
+    check("another tag", Some(&outcome), &tags);
+    let left: Vec<String> = tags.lock().unwrap().keys().cloned().collect();
+    assert_eq!(left, ["1", "1-cache", "release"], "{outcome:?}");
+    let kept = outcome.items.iter().find(|item| item.name.ends_with(":1-cache")).unwrap();
+    assert_eq!(kept.fate, Fate::Kept { why: "also tagged release, meanwhile".to_owned() });
+    assert_eq!(outcome.left, [format!("tag {}/app:1-cache stays: also tagged release", it.host())]);
+}
+
+#[test]
+fn a_repository_that_goes_with_its_last_tag_is_cleared_and_one_that_was_never_there_is_not() {
+    let tags: Tags = Arc::new(Mutex::new(BTreeMap::from([("1-cache".to_owned(), digest_of("one"))])));
+    let held = Arc::clone(&tags);
+    let it = StandIn::new(move |seen| match seen.line.contains("/tags/list") && held.lock().unwrap().is_empty() {
+        true => Reply::new(404, r#"{"errors":[{"code":"NAME_UNKNOWN"}]}"#),
+        false => answer(&held, seen),
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let clear = || runtime.block_on(cleared(&it, &CancellationToken::new())).unwrap();
+    let first = clear();
+    assert!(tags.lock().unwrap().is_empty() && first.left.is_empty(), "{first:?}");
+    let again = clear();
+    assert!(again.left[0].contains("knows no such repository"), "{again:?}");
+}
+
+#[test]
+fn an_index_that_is_too_deep_to_be_understood_protects_everything() {
+    for (depth, is_read) in [(3, true), (5, false)] {
+        let mut texts = vec![format!(r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","layers":[]}}"#)];
+        for _ in 0..depth {
+            let child = digest_of(texts.last().unwrap());
+            texts.push(format!(
+                r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{{"mediaType":"{INDEX}","digest":"{child}","size":7}}]}}"#
+            ));
+        }
+        let (bottom, top) = (digest_of(&texts[0]), digest_of(texts.last().unwrap()));
+        let manifests: BTreeMap<String, String> = texts.into_iter().map(|text| (digest_of(&text), text)).collect();
+        let named = BTreeMap::from([("release", top), ("1-cache", bottom)]);
+        let it = StandIn::new(move |seen| {
+            let reference = seen.line.rsplit('/').next().unwrap();
+            if seen.line.contains("/tags/list") {
+                return Reply::new(200, r#"{"name":"app","tags":["1-cache","release"]}"#);
+            }
+            let digest = named.get(reference).map_or(reference, String::as_str);
+            let Some(text) = manifests.get(digest) else { return Reply::new(404, "") };
+            let kind = if text.contains("manifests") { INDEX } else { MANIFEST };
+            let body = if seen.line.starts_with("HEAD") { "" } else { text };
+            Reply::new(200, body).with("content-type", kind).with("docker-content-digest", digest)
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let outcome = runtime.block_on(cleared(&it, &CancellationToken::new()));
+        let fates: Option<Vec<Fate>> = outcome.map(|it| it.items.into_iter().map(|item| item.fate).collect());
+        let kept = vec![Fate::Kept { why: "part of release".to_owned() }];
+        assert_eq!(fates, is_read.then_some(kept), "{depth} deep");
+        assert!(!it.lines().iter().any(|line| line.starts_with("DELETE")), "{depth} deep");
     }
 }
 

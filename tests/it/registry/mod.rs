@@ -1,6 +1,7 @@
 //! Tags of registries cleared, against distribution's own registry with TLS and a password, and against registries that
 //! answer wrongly. None of it needs an engine.
 
+mod bearer;
 mod client;
 mod faults;
 mod place;

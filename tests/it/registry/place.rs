@@ -127,8 +127,17 @@ fn whoever_cannot_be_asked_is_named_and_the_others_are_cleared() {
     let images = format!("registry=127.0.0.1:1/app, {images}, registry={}/unknown", it.host());
     let some = it.known_to(clear(&std::env::temp_dir())).input("images", &images).run().expect_code(4);
     assert!(some.stdout.contains("not cleared: 127.0.0.1:1/app: reach 127.0.0.1"), "{}", some.stdout);
-    assert!(some.stdout.contains(&format!("{}/unknown does not exist", it.host())), "{}", some.stdout);
     assert_eq!((it.digest("app", "1-cache"), some.output("verified")), (None, "false"));
+
+    // A name that is misspelt is not proven to be cleared.
+    let unknown = format!("registry={}/unknown", it.host());
+    for dry_run in ["true", "false"] {
+        let step = it.known_to(clear(&std::env::temp_dir())).input("images", &unknown).input("dry-run", dry_run);
+        let run = step.run().expect_code(4);
+        assert!(run.output("verified") != "true", "{:?}", run.outputs);
+        let said = format!("{}/unknown: the registry knows no such repository", it.host());
+        assert!(run.stdout.contains(&said), "{}", run.stdout);
+    }
 }
 
 #[test]
@@ -143,7 +152,7 @@ fn on_this_machine_a_registry_needs_no_encryption_and_the_projects_cache_tags_ar
     assert_eq!(it.digest("app", "8-cache"), Some(other));
 
     let nothing = clear(Path::new("/")).input("tags", "app").run().expect_code(2);
-    assert!(nothing.stdout.contains("neither `images` nor a tag"), "{}", nothing.stdout);
+    assert!(nothing.stdout.contains("neither `images` nor `cache-to` nor a tag"), "{}", nothing.stdout);
 }
 
 #[test]

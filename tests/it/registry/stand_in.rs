@@ -18,6 +18,8 @@ pub(super) struct Seen {
     /// The header `Host`.
     pub(super) host: String,
     pub(super) authorization: Option<String>,
+    /// The header `Accept`.
+    pub(super) accept: String,
     pub(super) body: String,
 }
 
@@ -114,11 +116,13 @@ async fn answer(
     let (parts, body) = request.into_parts();
     let authorization = parts.headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
     let host = parts.headers.get("host").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+    let accept = parts.headers.get("accept").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
     let body = body.collect().await.unwrap().to_bytes();
     let seen = Seen {
         line: format!("{} {}", parts.method, parts.uri),
         host,
         authorization,
+        accept,
         body: String::from_utf8_lossy(&body).into_owned(),
     };
     let reply = handler(&seen);

@@ -88,6 +88,21 @@ fn pages_are_read() {
 }
 
 #[test]
+fn of_several_pages_one_look_proves_nothing() {
+    let fake = seeded();
+    fake.state(|state| {
+        for number in 0..130 {
+            state.storage.cache(&format!("many-{number}"), MAIN, 1);
+        }
+    });
+    let keep = "actions-cache=many-*;ref=main";
+    let run = caches(&fake, "actions-cache=*").input("keep", keep).run().expect_code(0);
+    assert_eq!((left(&fake).len(), run.output("verified")), (130, "true"));
+    // One look before, and two after it, of two pages each.
+    assert_eq!(fake.count("GET", "/actions/caches?"), 6);
+}
+
+#[test]
 fn a_run_that_cannot_save_caches_is_told() {
     let fake = seeded();
     let run = caches(&fake, "actions-cache=other").variable("ACTIONS_CACHE_MODE", "read").run().expect_code(0);

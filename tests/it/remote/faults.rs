@@ -9,7 +9,7 @@ use super::caches::{MAIN, caches, left, seeded};
 use super::packages::{Seeded, line};
 use super::{clear, removals};
 use crate::support::Finished;
-use crate::support::github::{FakeGithub, Fault, TOKEN};
+use crate::support::github::{Broken, FakeGithub, Fault, TOKEN};
 
 const VERSIONS: &str = "/orgs/org/packages/container/app/versions";
 const CACHES: &str = "/actions/caches";
@@ -48,7 +48,7 @@ fn of_packages_nothing_is_said_to_be_gone_that_is_not() {
     for fault in faults("DELETE", VERSIONS) {
         let it = Seeded::new();
         it.fake.goes_wrong(fault);
-        let run = it.clear(":pr-*;untagged").run();
+        let run = it.clear(":pr-1;untagged").run();
         let left = it.left();
         let all_gone = it.old.iter().chain([&it.orphan]).all(|digest| !left.contains(digest));
         // Where the removals were done all the same, a second look finds it out.
@@ -59,13 +59,51 @@ fn of_packages_nothing_is_said_to_be_gone_that_is_not() {
     }
 }
 
+/// The index is gone, and what it was made of is not: that is no clear, and what to do is said.
+#[test]
+fn of_packages_a_removal_that_ends_halfway_is_not_verified_and_can_be_continued() {
+    for done in 0..6 {
+        let it = Seeded::new();
+        let limit = Fault::refused("DELETE", VERSIONS, 500, "Server Error");
+        it.fake.goes_wrong(limit.after(done));
+        let run = it.clear(":pr-1;untagged").run().expect_code(4);
+        assert_eq!(run.output("verified"), "false", "{done}: {}", run.stdout);
+        let left = it.left();
+        let gone = it.old.iter().chain([&it.orphan]).filter(|digest| !left.contains(*digest)).count();
+        assert_eq!(gone, done, "{}", run.stdout);
+        // One image with its parts, and then the next one.
+        assert!(done == 0 || !left.contains(&it.old[0]), "{}", run.stdout);
+        it.bystanders_are_there();
+        // What the entry does not name any more, is named with one that does.
+        let it = Seeded::new();
+        it.fake.goes_wrong(Fault::refused("DELETE", VERSIONS, 500, "Server Error").after(done));
+        let run = it.clear(":pr-1").run().expect_code(if done < 5 { 4 } else { 0 });
+        let left: Vec<&String> = it.old.iter().filter(|digest| it.left().contains(*digest)).collect();
+        assert_eq!(
+            (left.len(), run.output("verified")),
+            (5_usize.saturating_sub(done), if done < 5 { "false" } else { "true" })
+        );
+        let hints = run.stdout.lines().filter_map(|line| line.split("name it as `").nth(1)?.split('`').next());
+        let hints: BTreeSet<&str> = hints.collect();
+        assert_eq!(hints.is_empty(), done == 0 || done >= 5, "{done}: {}", run.stdout);
+        it.fake.mended();
+        let entries: Vec<&str> = hints.into_iter().collect();
+        if !entries.is_empty() {
+            let again = clear(&it.fake, "packages", &entries.join("\n")).run().expect_code(0);
+            assert_eq!(again.output("verified"), "true");
+            assert!(it.old.iter().all(|digest| !it.left().contains(digest)), "{}", again.stdout);
+        }
+        it.bystanders_are_there();
+    }
+}
+
 #[test]
 fn a_package_that_cannot_be_looked_at_is_left_alone() {
     for path in [VERSIONS, "/orgs/org/packages/container/app"] {
         for fault in faults("GET", path) {
             let it = Seeded::new();
             it.fake.goes_wrong(fault);
-            let run = it.clear(":pr-*").run().expect_code(4);
+            let run = it.clear(":pr-1").run().expect_code(4);
             assert_eq!((run.output("verified"), removals(&it.fake).len()), ("false", 0), "{}", run.stdout);
             assert!(run.stdout.contains("package org/app"), "{}", run.stdout);
             it.bystanders_are_there();
@@ -84,18 +122,18 @@ fn while_a_manifest_is_unread_nothing_goes() {
         let it = Seeded::new();
         let before = it.left();
         it.fake.goes_wrong(fault);
-        let run = it.clear(":pr-*;untagged").run().expect_code(4);
+        let run = it.clear(":pr-1;untagged").run().expect_code(4);
         assert_eq!((it.left(), removals(&it.fake).len()), (before, 0));
         assert!(run.stdout.contains("nothing of the package org/app is removed"), "{}", run.stdout);
     }
     // One failure is not the end, and a manifest that was changed on the way is none.
     let it = Seeded::new();
     it.fake.goes_wrong(Fault::refused("GET", "/manifests/", 503, "").times(1));
-    it.clear(":pr-*;untagged").run().expect_code(0);
+    it.clear(":pr-1;untagged").run().expect_code(0);
     let it = Seeded::new();
     let main = it.stays.iter().next().unwrap();
     it.fake.state(|state| state.storage.version("org/app", main).manifest["x"] = 1.into());
-    let run = it.clear(":pr-*").run().expect_code(4);
+    let run = it.clear(":pr-1").run().expect_code(4);
     assert!(run.stdout.contains("with a manifest that is not sha256:"), "{}", run.stdout);
     assert_eq!(removals(&it.fake).len(), 0);
 }
@@ -104,14 +142,14 @@ fn while_a_manifest_is_unread_nothing_goes() {
 fn a_missing_role_or_permission_is_named() {
     let it = Seeded::new();
     it.fake.state(|state| state.storage.packages.get_mut("org/app").unwrap().is_admin = false);
-    let no_role = it.clear(":pr-*").run().expect_code(4);
+    let no_role = it.clear(":pr-1").run().expect_code(4);
     let it = Seeded::new();
     it.fake.permit(&["packages: read"]);
-    let read_only = it.clear(":pr-*").run().expect_code(4);
+    let read_only = it.clear(":pr-1").run().expect_code(4);
     // What one may not do once, one may not do again.
     assert_eq!(removals(&it.fake).len(), 1);
     it.fake.permit(&[]);
-    let nothing = it.clear(":pr-*").run().expect_code(4);
+    let nothing = it.clear(":pr-1").run().expect_code(4);
     let absent = clear(&it.fake, "packages", "package=org/absent:x").run().expect_code(4);
     for run in [no_role, read_only, nothing, absent] {
         assert!(run.stdout.contains("permissions: packages: write"), "{}", run.stdout);
@@ -176,7 +214,7 @@ fn a_limit_that_ends_soon_is_waited_for_and_another_is_named() {
     let run = caches(&fake, "actions-cache=deps-*").run().expect_code(4);
     let until = format!("rate limited until {}", reset.format("%H:%M:%S UTC"));
     assert_eq!(
-        run.summary.lines().filter(|line| line.starts_with('|') && line.contains(&until)).count(),
+        run.summary.lines().filter(|line| line.starts_with("> Actions cache") && line.contains(&until)).count(),
         2,
         "{}",
         run.summary
@@ -191,7 +229,7 @@ fn places_do_not_depend_on_each_other() {
     it.fake.permit(&["packages: write", "actions: write"]);
     it.fake.state(|state| state.storage.cache("deps", MAIN, 7));
     it.fake.goes_wrong(Fault::refused("GET", VERSIONS, 500, "Server Error"));
-    let entries = format!("package={}/org/app:pr-*, actions-cache=deps", it.fake.registry());
+    let entries = format!("package={}/org/app:pr-1, actions-cache=deps", it.fake.registry());
     let run = clear(&it.fake, "packages, actions-cache", &entries).run().expect_code(4);
     assert_eq!((left(&it.fake), run.output("freed-bytes")), (BTreeSet::new(), "7"));
     assert!(says_removed(&run, "deps"), "{}", run.summary);
@@ -227,4 +265,20 @@ fn a_signal_ends_it_with_what_is_gone_by_then() {
     assert_eq!(run.output("verified"), "");
     assert!(line(&run, "deps-linux-2").contains("cancelled"), "{}", run.summary);
     assert!(left(&fake).is_superset(&BTreeSet::from([3, 4, 5, 6])) && !left(&fake).contains(&1));
+}
+
+#[test]
+fn half_a_list_is_not_taken_for_the_whole() {
+    // A list whose next page cannot be read, and one that is shorter than GitHub counts.
+    for broken in [Broken::Unreadable, Broken::Short] {
+        let fake = seeded();
+        fake.state(|state| {
+            for number in 0..130 {
+                state.storage.cache(&format!("many-{number}"), MAIN, 1);
+            }
+        });
+        fake.breaks_lists(broken);
+        let run = caches(&fake, "actions-cache=*;ref=main").run().expect_code(4);
+        assert_eq!((run.output("verified"), removals(&fake).len()), ("false", 0), "{}", run.stdout);
+    }
 }

@@ -78,8 +78,14 @@ pub(super) fn line<'a>(run: &'a Finished, what: &str) -> &'a str {
 fn an_image_goes_with_all_that_belongs_to_it_and_nothing_else_does() {
     for base in ["", "/api/v3"] {
         let it = Seeded::at(base);
-        let run = it.clear(":pr-*;untagged").run().expect_code(0);
-        assert_eq!(run.output("verified"), "true");
+        let run = it.clear(":pr-*;untagged").run().expect_code(4);
+        // What has a tag that nothing names stays, and with it a tag that was to go.
+        assert_eq!(run.output("verified"), "false");
+        assert!(
+            run.stdout.contains("not cleared: package version org/app:pr-2 stays: also tagged stable"),
+            "{}",
+            run.stdout
+        );
         assert_eq!(it.left(), it.stays, "{}", run.stdout);
         it.bystanders_are_there();
         assert!(line(&run, "org/app:pr-2").contains("also tagged stable"), "{}", run.summary);
@@ -89,7 +95,7 @@ fn an_image_goes_with_all_that_belongs_to_it_and_nothing_else_does() {
         assert_eq!(first, it.stays.len());
         assert_eq!(removals(&it.fake).first(), Some(&5), "{:?}", removals(&it.fake));
 
-        let again = it.clear(":pr-*;untagged").run().expect_code(0);
+        let again = it.clear(":pr-1;untagged").run().expect_code(0);
         assert_eq!((again.output("verified"), again.output("freed-bytes")), ("true", "0"));
     }
 }
@@ -102,7 +108,7 @@ fn a_dry_run_shows_the_same_and_reads_only() {
     assert_eq!(it.left(), before);
     assert_eq!(methods(&it.fake), BTreeSet::from(["GET".to_owned()]));
     assert_eq!((dry.output("verified"), dry.output("freed-bytes")), ("", "0"));
-    let run = it.clear(":pr-*;untagged").run().expect_code(0);
+    let run = it.clear(":pr-*;untagged").run().expect_code(4);
     let items = |run: &Finished, fate: &str| -> BTreeSet<String> {
         let lines = run.summary.lines().filter(|line| line.contains(fate));
         lines.map(|line| line.split(" | ").next().unwrap().to_owned()).collect()
@@ -196,4 +202,51 @@ fn a_selector_that_cannot_be_read_is_a_bad_input() {
     let run = clear(&it.fake, "packages", "").run().expect_code(2);
     assert!(run.stdout.contains("packages"), "{}", run.stdout);
     assert_eq!(it.fake.seen(), []);
+}
+
+#[test]
+fn a_list_that_is_not_whole_or_never_the_same_is_not_used() {
+    for (unlisted, restless, said) in [(1, false, "did not list all"), (0, true, "changed again and again")] {
+        let it = Seeded::new();
+        it.fake.state(|state| {
+            let package = state.storage.packages.get_mut(APP).unwrap();
+            (package.unlisted, package.restless) = (unlisted, restless);
+        });
+        let run = it.clear(":pr-1").run().expect_code(4);
+        assert!(run.stdout.contains(said), "{}", run.stdout);
+        assert_eq!((run.output("verified"), removals(&it.fake).len()), ("false", 0));
+    }
+}
+
+#[test]
+fn what_is_pushed_between_the_survey_and_a_removal_keeps_its_parts() {
+    let it = Seeded::new();
+    // After the first removal somebody pushes an index of two manifests that were to go.
+    let (own, orphan) = (it.old[1].clone(), it.orphan.clone());
+    it.fake.state(|state| {
+        state.storage.packages.get_mut(APP).unwrap().pushed_at_removal = Some(vec![own.clone(), orphan.clone()]);
+    });
+    let run = it.clear(":pr-1;untagged").run();
+    let left = it.left();
+    assert!(left.contains(&own) && left.contains(&orphan), "the parts of an index are gone: {}", run.stdout);
+    assert!(!left.contains(&it.old[0]) && !left.contains(&it.old[2]), "{}", run.stdout);
+    assert!(run.stdout.contains("it belongs to org/app:pushed, which stays, meanwhile"), "{}", run.stdout);
+    it.bystanders_are_there();
+}
+
+#[test]
+fn a_tagged_child_of_an_index_that_was_pushed_meanwhile_stays() {
+    let it = Seeded::new();
+    let (index, main) = (it.old[0].clone(), it.fake.state(|state| state.storage.image(APP, &["single"], 5)));
+    // The survey looks twice at the versions; then somebody takes one with a tag of its own into an index.
+    it.fake.state(|state| {
+        let package = state.storage.packages.get_mut(APP).unwrap();
+        package.pushed_before_look = Some((3, vec![main.clone(), index.clone()]));
+    });
+    let run = it.clear(":single\npackage=ORG/app:pr-1".replace("ORG", &format!("{}/org", it.fake.registry())).as_str());
+    let run = run.run().expect_code(4);
+    assert!(it.left().contains(&main) && it.left().contains(&index), "the parts of an index are gone: {}", run.stdout);
+    let said = "kept org/app:single: it belongs to org/app:pushed, which stays, meanwhile";
+    assert!(run.stdout.contains(said), "{}", run.stdout);
+    assert_eq!((run.output("verified"), removals(&it.fake).len()), ("false", 0));
 }

@@ -1,6 +1,6 @@
 //! The engines that `scripts/test` started.
 
-use std::env;
+use std::{env, thread};
 
 /// A real engine.
 #[derive(Debug, Clone)]
@@ -21,7 +21,14 @@ impl Engine {
 }
 
 /// The engine of this name; a missing one is a failure and not a skipped test.
+///
+/// A test says in its own name which engine it uses: nextest's groups (`.config/nextest.toml`) go by that, and tests
+/// of one engine take each other's builder cache away if they run side by side.
 pub(crate) fn engine(name: &str) -> Engine {
+    let suffix = format!("engine_{}", name.replace(['.', '-'], "_"));
+    let current = thread::current();
+    let test = current.name().unwrap_or_default();
+    assert!(test.ends_with(&suffix), "a test that uses engine {name} needs a name that ends in {suffix}: {test:?}");
     let list = env::var("WATCHPARTY_TEST_ENGINES")
         .expect("WATCHPARTY_TEST_ENGINES is unset: run the tests with scripts/test, which starts the engines");
     let address = list.split(',').find_map(|entry| entry.strip_prefix(name)?.strip_prefix('='));

@@ -4,7 +4,7 @@ use std::process::Child;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Action, Engine, Project, unique};
+use super::{Action, Engine, Finished, Project, unique};
 
 /// A build whose only step runs.
 pub(crate) struct LongBuild {
@@ -12,7 +12,21 @@ pub(crate) struct LongBuild {
     pub(crate) child: Child,
     pub(crate) step: LongStep,
     pub(crate) tag: String,
-    _project: Project,
+    engine: Engine,
+    project: Project,
+}
+
+/// A build that was long, and can be made again.
+pub(crate) struct Again {
+    engine: Engine,
+    tag: String,
+    project: Project,
+}
+
+impl Again {
+    pub(crate) fn again(&self) -> Finished {
+        Action::new(&self.engine, self.project.path()).input("tags", &self.tag).run().expect_code(0)
+    }
 }
 
 impl LongBuild {
@@ -26,6 +40,13 @@ impl LongBuild {
         Self::with_step(engine, |step| format!("({step} & sleep {seconds})"))
     }
 
+    /// Waits for its end, and gives what it takes to build the same again.
+    pub(crate) fn finish(self) -> (Again, Finished) {
+        let Self { action, child, tag, engine, project, .. } = self;
+        let finished = action.finish(&child.wait_with_output().unwrap()).expect_code(0);
+        (Again { engine, tag, project }, finished)
+    }
+
     fn with_step(engine: &Engine, command: impl Fn(&str) -> String) -> Self {
         let step = LongStep::new();
         let name = unique("long");
@@ -34,7 +55,7 @@ impl LongBuild {
         let action = Action::new(engine, project.path()).input("tags", &name);
         let child = action.start();
         assert!(step.waits_until(true, Duration::from_secs(30)), "the step never began");
-        Self { action, child, step, tag: name, _project: project }
+        Self { action, child, step, tag: name, engine: engine.clone(), project }
     }
 }
 

@@ -4,22 +4,26 @@ mod action;
 mod builder;
 mod engine;
 mod export;
+mod gate;
 pub(crate) mod github;
 mod images;
 mod long;
 mod peer;
 mod project;
 mod proxy;
+mod registry;
 
 pub(crate) use action::{Action, Finished};
 pub(crate) use builder::Builder;
 pub(crate) use engine::{Engine, engine};
 pub(crate) use export::exported;
+pub(crate) use gate::Gate;
 pub(crate) use images::Images;
 pub(crate) use long::{LongBuild, LongStep};
 pub(crate) use peer::{command, docker};
 pub(crate) use project::{Project, unique};
-pub(crate) use proxy::{Manner, Proxy};
+pub(crate) use proxy::{Manner, Meanwhile, Proxy};
+pub(crate) use registry::{Registry, root};
 
 /// One test for each engine: `on_every_engine!(name, |engine| …)`.
 macro_rules! on_every_engine {

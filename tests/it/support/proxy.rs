@@ -1,7 +1,9 @@
 //! A socket in front of a real engine, which makes it behave as one that we do not have.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Either, Empty};
 use hyper::body::{Bytes, Incoming};
@@ -10,6 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio_util::io::InspectReader;
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
@@ -23,14 +26,49 @@ pub(crate) enum Manner {
     Docker29,
     /// As an engine whose BuildKit has no `Control.Session`.
     WithoutControlSession,
+    /// As an engine whose BuildKit fails.
+    BrokenBuildKit,
+    /// As it is, but what [`Proxy::before_solve`] was given happens before it sees a solve.
+    Watched,
+}
+
+type Before = Box<dyn FnOnce() + Send>;
+
+/// What comes of an HTTP/1 request.
+pub(crate) enum Meanwhile {
+    /// The engine never sees it; this is answered.
+    Refused(u16, &'static str),
+    /// The engine does it, and this is answered.
+    DoneThen(u16, &'static str),
+    /// The engine sees it so much later.
+    Late(Duration),
+    /// Something else happens first.
+    After(Before),
+}
+
+/// What comes of requests whose first line has these parts, so many times.
+struct Fault {
+    parts: &'static [&'static str],
+    left: usize,
+    make: Box<dyn FnMut() -> Meanwhile + Send>,
+}
+
+/// What the test sees of the proxy, and tells it.
+#[derive(Clone, Default)]
+struct Shared {
+    seen: Arc<Mutex<Vec<String>>>,
+    limit: Arc<Mutex<Option<Limit>>>,
+    before_solve: Arc<Mutex<Option<Before>>>,
+    faults: Arc<Mutex<Vec<Fault>>>,
+    to_engine: Arc<AtomicU64>,
+    from_engine: Arc<AtomicU64>,
+    cut: CancellationToken,
 }
 
 /// The socket; closed, with everything that goes through it, when this is dropped.
 pub(crate) struct Proxy {
     directory: TempDir,
-    seen: Arc<Mutex<Vec<String>>>,
-    limit: Arc<Mutex<Option<Limit>>>,
-    cut: CancellationToken,
+    shared: Shared,
 }
 
 /// So many requests of a kind are let through; the next one ends everything.
@@ -42,15 +80,15 @@ struct Limit {
 impl Proxy {
     pub(crate) fn new(engine: &Engine, manner: Manner) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let proxy = Self { directory, seen: Arc::default(), limit: Arc::default(), cut: CancellationToken::new() };
+        let proxy = Self { directory, shared: Shared::default() };
         let target = PathBuf::from(engine.address.strip_prefix("unix://").unwrap());
         let listener = std::os::unix::net::UnixListener::bind(proxy.path()).unwrap();
         listener.set_nonblocking(true).unwrap();
-        let (seen, cut) = (Arc::clone(&proxy.seen), proxy.cut.clone());
-        let end = (Arc::clone(&proxy.limit), proxy.cut.clone());
+        let shared = proxy.shared.clone();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(cut.run_until_cancelled(accept(listener, target, manner, seen, end)));
+            let cut = shared.cut.clone();
+            runtime.block_on(cut.run_until_cancelled(accept(listener, target, manner, shared)));
             // Dropping the runtime drops every connection: the other sides see them closed.
         });
         proxy
@@ -67,17 +105,43 @@ impl Proxy {
 
     /// What was asked for: the first line of every HTTP/1 request, `PRI` for gRPC on the socket, paths of refused calls.
     pub(crate) fn seen(&self) -> Vec<String> {
-        self.seen.lock().unwrap().clone()
+        self.shared.seen.lock().unwrap().clone()
     }
 
     /// Lets so many requests of a method through, and ends everything at the next one, which the engine never sees.
     pub(crate) fn cut_after(&self, requests: usize, method: &'static str) {
-        *self.limit.lock().unwrap() = Some(Limit { method, left: requests });
+        *self.shared.limit.lock().unwrap() = Some(Limit { method, left: requests });
+    }
+
+    /// What comes of requests whose first line has all these parts, so many times; the first of several that apply counts.
+    pub(crate) fn on(
+        &self,
+        parts: &'static [&'static str],
+        times: usize,
+        make: impl FnMut() -> Meanwhile + Send + 'static,
+    ) {
+        self.shared.faults.lock().unwrap().push(Fault { parts, left: times, make: Box::new(make) });
+    }
+
+    /// Something that happens once, before the engine sees the first request of a kind.
+    pub(crate) fn before(&self, parts: &'static [&'static str], action: impl FnOnce() + Send + 'static) {
+        let mut action: Option<Before> = Some(Box::new(action));
+        self.on(parts, 1, move || Meanwhile::After(action.take().unwrap()));
+    }
+
+    /// What happens once, before the engine sees the next solve ([`Manner::Watched`]).
+    pub(crate) fn before_solve(&self, action: impl FnOnce() + Send + 'static) {
+        *self.shared.before_solve.lock().unwrap() = Some(Box::new(action));
+    }
+
+    /// How many bytes have gone to the engine and come from it so far, all connections together.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        (self.shared.to_engine.load(Ordering::Relaxed), self.shared.from_engine.load(Ordering::Relaxed))
     }
 
     /// Ends everything, as an engine does that is killed.
     pub(crate) fn cut(&self) {
-        self.cut.cancel();
+        self.shared.cut.cancel();
     }
 }
 
@@ -87,44 +151,52 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(
-    listener: std::os::unix::net::UnixListener,
-    target: PathBuf,
-    manner: Manner,
-    seen: Arc<Mutex<Vec<String>>>,
-    end: (Arc<Mutex<Option<Limit>>>, CancellationToken),
-) {
+async fn accept(listener: std::os::unix::net::UnixListener, target: PathBuf, manner: Manner, shared: Shared) {
     let listener = UnixListener::from_std(listener).unwrap();
     loop {
         let (client, _) = listener.accept().await.unwrap();
-        let (target, seen, end) = (target.clone(), Arc::clone(&seen), end.clone());
+        let (target, shared) = (target.clone(), shared.clone());
         tokio::spawn(async move {
             // A connection that breaks is its own business.
-            let _ = serve(client, target, manner, seen, end).await;
+            let _ = serve(client, target, manner, shared).await;
         });
     }
 }
 
-async fn serve(
-    mut client: UnixStream,
-    target: PathBuf,
-    manner: Manner,
-    seen: Arc<Mutex<Vec<String>>>,
-    (limit, cut): (Arc<Mutex<Option<Limit>>>, CancellationToken),
-) -> std::io::Result<()> {
+async fn serve(mut client: UnixStream, target: PathBuf, manner: Manner, shared: Shared) -> std::io::Result<()> {
     let mut head = vec![0; 16 << 10];
     let length = client.read(&mut head).await?;
     head.truncate(length);
     let line = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
-    seen.lock().unwrap().push(line.clone());
-    if let Some(limit) = limit.lock().unwrap().as_mut().filter(|limit| line.starts_with(limit.method)) {
+    shared.seen.lock().unwrap().push(line.clone());
+    if let Some(limit) = shared.limit.lock().unwrap().as_mut().filter(|limit| line.starts_with(limit.method)) {
         if limit.left == 0 {
-            cut.cancel();
+            shared.cut.cancel();
             return Ok(());
         }
         limit.left -= 1;
     }
+    let meanwhile = {
+        let mut faults = shared.faults.lock().unwrap();
+        let applies = |fault: &&mut Fault| fault.left > 0 && fault.parts.iter().all(|part| line.contains(part));
+        faults.iter_mut().find(applies).map(|fault| {
+            fault.left -= 1;
+            (fault.make)()
+        })
+    };
     let mut engine = UnixStream::connect(&target).await?;
+    match meanwhile {
+        Some(Meanwhile::Refused(status, message)) => return client.write_all(&refusal(status, message)).await,
+        Some(Meanwhile::DoneThen(status, message)) => {
+            engine.write_all(&head).await?;
+            let mut answer = [0; 1024];
+            let _ = engine.read(&mut answer).await?;
+            return client.write_all(&refusal(status, message)).await;
+        }
+        Some(Meanwhile::Late(by)) => tokio::time::sleep(by).await,
+        Some(Meanwhile::After(action)) => tokio::task::spawn_blocking(action).await.unwrap(),
+        None => {}
+    }
     match manner {
         Manner::Docker29 if line.starts_with("PRI ") => {
             upgrade(&mut engine).await?;
@@ -137,14 +209,33 @@ async fn serve(
             engine.write_all(&head).await?;
             return newer(client, engine).await;
         }
-        Manner::WithoutControlSession if line.starts_with("POST /grpc") => {
+        Manner::WithoutControlSession | Manner::Watched if line.starts_with("POST /grpc") => {
             upgrade(&mut engine).await?;
             client.write_all(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n").await?;
-            return filter(client, engine, seen).await;
+            return filter(client, engine, manner, shared).await;
         }
-        Manner::Itself | Manner::WithoutControlSession => engine.write_all(&head).await?,
+        Manner::BrokenBuildKit if line.starts_with("POST /grpc") => {
+            return client.write_all(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n").await;
+        }
+        Manner::Itself | Manner::WithoutControlSession | Manner::BrokenBuildKit | Manner::Watched => {
+            engine.write_all(&head).await?;
+        }
     }
+    let count = |counter: Arc<AtomicU64>| {
+        move |bytes: &[u8]| {
+            counter.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        }
+    };
+    let mut client = InspectReader::new(client, count(shared.to_engine));
+    let mut engine = InspectReader::new(engine, count(shared.from_engine));
     tokio::io::copy_bidirectional(&mut client, &mut engine).await.map(drop)
+}
+
+/// An engine's error.
+fn refusal(status: u16, message: &str) -> Vec<u8> {
+    let body = serde_json::json!({"message": message}).to_string();
+    let head = format!("HTTP/1.1 {status} No\r\nContent-Type: application/json\r\nConnection: close\r\n");
+    format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
 /// Turns a connection to the engine into one of gRPC.
@@ -188,20 +279,25 @@ fn newer_version(bytes: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Passes gRPC calls on, but for `Control.Session`.
-async fn filter(client: UnixStream, engine: UnixStream, seen: Arc<Mutex<Vec<String>>>) -> std::io::Result<()> {
+/// Passes gRPC calls on, but for `Control.Session` where there is none, and for what comes before a solve.
+async fn filter(client: UnixStream, engine: UnixStream, manner: Manner, shared: Shared) -> std::io::Result<()> {
     let broken = std::io::Error::other;
     let (sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(engine)).await.map_err(broken)?;
     tokio::spawn(connection);
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let (mut sender, seen) = (sender.clone(), Arc::clone(&seen));
+        let (mut sender, shared) = (sender.clone(), shared.clone());
         async move {
-            if request.uri().path() == "/moby.buildkit.v1.Control/Session" {
-                seen.lock().unwrap().push("Control.Session".to_owned());
+            let path = request.uri().path();
+            if path == "/moby.buildkit.v1.Control/Session" && manner == Manner::WithoutControlSession {
+                shared.seen.lock().unwrap().push("Control.Session".to_owned());
                 let refused =
                     Response::builder().header("content-type", "application/grpc").header("grpc-status", "12");
                 return Ok::<_, hyper::Error>(refused.body(Either::Left(Empty::<Bytes>::new())).unwrap());
+            }
+            if path == "/moby.buildkit.v1.Control/Solve" {
+                let before = shared.before_solve.lock().unwrap().take();
+                tokio::task::spawn_blocking(move || before.into_iter().for_each(|before| before())).await.unwrap();
             }
             Ok(sender.send_request(request).await?.map(|body| Either::Right(body.boxed())))
         }

@@ -1,13 +1,14 @@
 //! Content: stores out of which the builder reads a cache and into which it writes one
 //! (`containerd.services.content.v1.Content`, as BuildKit's `session/content` offers it).
 
+mod elsewhere;
 mod ingest;
 mod store;
 #[cfg(test)]
 mod tests;
 mod wire;
 
-pub use store::ContentStore;
+pub use store::{ContentStore, Missing};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -60,7 +61,11 @@ impl ContentStores {
         &self,
         request: &Request<ReadRequest>,
     ) -> Result<Response<BoxStream<'static, Result<ReadResponse, Status>>>, Status> {
-        let messages = self.choose(request)?.read(request.get_ref())?;
+        let store = self.choose(request)?;
+        if let Some(messages) = store.read_elsewhere(request.get_ref()) {
+            return Ok(Response::new(messages?));
+        }
+        let messages = store.read(request.get_ref())?;
         Ok(Response::new(stream::iter(messages.map(Ok)).boxed()))
     }
 

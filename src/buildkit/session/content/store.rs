@@ -11,9 +11,10 @@ use tokio::sync::watch;
 use tonic::Status;
 
 use super::wire::{Info, IngestStatus, ReadRequest, ReadResponse};
+use crate::registry::Layers;
 
 /// Bytes of one message of a read.
-const CHUNK: usize = 64 << 10;
+pub(super) const CHUNK: usize = 64 << 10;
 /// Bytes that a blob may have. Cache records are kept under 1 MiB: BuildKit itself reads no larger ones.
 pub(super) const MAX_BLOB: usize = 4 << 20;
 /// Blobs that may be written or being written. A cache export has two.
@@ -25,8 +26,27 @@ pub struct ContentStore(Arc<Side>);
 
 #[derive(Debug)]
 enum Side {
-    Serving { blobs: BTreeMap<String, Bytes>, served: AtomicU64, missing: watch::Sender<Option<String>> },
+    Serving(Serving),
     Accepting(Mutex<Accepted>),
+}
+
+#[derive(Debug, Default)]
+struct Serving {
+    blobs: BTreeMap<String, Bytes>,
+    /// What a registry has of what is not here.
+    elsewhere: Layers,
+    served: AtomicU64,
+    /// The first blob that nobody has.
+    missing: watch::Sender<Option<Missing>>,
+}
+
+/// A blob that was asked for in vain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// Its digest.
+    pub digest: String,
+    /// What the registry says that should have it; nothing if none should.
+    pub registry: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -39,8 +59,13 @@ struct Accepted {
 impl ContentStore {
     /// A store of these blobs, by digest (`sha256:…`). Whoever gives them answers for the digests.
     pub fn serving(blobs: impl IntoIterator<Item = (String, Bytes)>) -> Self {
+        Self::serving_with(blobs, Layers::default())
+    }
+
+    /// The same, and layers of registries, which are read when the builder asks for them.
+    pub fn serving_with(blobs: impl IntoIterator<Item = (String, Bytes)>, elsewhere: Layers) -> Self {
         let blobs = blobs.into_iter().collect();
-        Self(Arc::new(Side::Serving { blobs, served: AtomicU64::new(0), missing: watch::Sender::new(None) }))
+        Self(Arc::new(Side::Serving(Serving { blobs, elsewhere, ..Serving::default() })))
     }
 
     /// An empty store that a cache export can write its manifest and its config to. Layers are answered with "already
@@ -52,7 +77,7 @@ impl ContentStore {
     /// Bytes that the builder read.
     pub fn served_bytes(&self) -> u64 {
         match &*self.0 {
-            Side::Serving { served, .. } => served.load(Ordering::Relaxed),
+            Side::Serving(serving) => serving.served.load(Ordering::Relaxed),
             Side::Accepting(_) => 0,
         }
     }
@@ -60,27 +85,37 @@ impl ContentStore {
     /// Blobs that the builder committed, by digest; each has been checked against it.
     pub fn written(&self) -> BTreeMap<String, Bytes> {
         match &*self.0 {
-            Side::Serving { .. } => BTreeMap::new(),
+            Side::Serving(_) => BTreeMap::new(),
             Side::Accepting(accepted) => lock(accepted).committed.clone(),
         }
     }
 
-    /// Waits until the builder asks for a blob that this store was not given, and gives the digest of the first one: of
-    /// a layer that a record promises and that the engine no longer has. Cancel-safe; at once if it happened before.
+    /// Waits until the builder asks for a blob that this store was not given, and gives the first one: a layer that a
+    /// record promises and that neither the engine nor a registry has any more. Cancel-safe; at once if it happened before.
     ///
     /// As long as the engine has every layer it asks for none. For one that it lacks it asks for the size first
     /// (`Info`); the engines with a graph driver repeat that for more than a minute before they give the record up.
-    pub async fn asked_for_missing(&self) -> String {
-        if let Side::Serving { missing, .. } = &*self.0
-            && let Ok(first) = missing.subscribe().wait_for(Option::is_some).await
-            && let Some(digest) = first.as_ref()
+    pub async fn asked_for_missing(&self) -> Missing {
+        if let Side::Serving(serving) = &*self.0
+            && let Ok(first) = serving.missing.subscribe().wait_for(Option::is_some).await
+            && let Some(missing) = first.as_ref()
         {
-            return digest.clone();
+            return missing.clone();
         }
         std::future::pending().await
     }
 
+    /// Waits from now on for the next blob that is asked for in vain.
+    pub fn forget_missing(&self) {
+        if let Side::Serving(serving) = &*self.0 {
+            serving.missing.send_replace(None);
+        }
+    }
+
     pub(super) fn info(&self, digest: &str) -> Result<Info, Status> {
+        if let Some(size) = self.elsewhere(digest).and_then(|layers| layers.size(digest)) {
+            return Ok(Info { digest: digest.to_owned(), size: i64::try_from(size).unwrap_or(i64::MAX) });
+        }
         let blob = self.find(digest)?;
         Ok(Info { digest: digest.to_owned(), size: signed(blob.len()) })
     }
@@ -97,16 +132,14 @@ impl ContentStore {
         let store = self.clone();
         Ok((offset..end).step_by(CHUNK).map(move |start| {
             let data = blob.slice(start..end.min(start.saturating_add(CHUNK)));
-            if let Side::Serving { served, .. } = &*store.0 {
-                served.fetch_add(u64::try_from(data.len()).unwrap_or_default(), Ordering::Relaxed);
-            }
+            store.served(data.len());
             ReadResponse { offset: signed(start), data }
         }))
     }
 
     pub(super) fn status(&self, r#ref: &str) -> Result<IngestStatus, Status> {
         let open = match &*self.0 {
-            Side::Serving { .. } => None,
+            Side::Serving(_) => None,
             Side::Accepting(accepted) => lock(accepted).open.get(r#ref).cloned(),
         };
         open.ok_or_else(|| Status::not_found(format!("no ingest {ref}")))
@@ -161,26 +194,49 @@ impl ContentStore {
 
     fn accepted(&self) -> Result<MutexGuard<'_, Accepted>, Status> {
         match &*self.0 {
-            Side::Serving { .. } => Err(Status::permission_denied("this store is read only")),
+            Side::Serving(_) => Err(Status::permission_denied("this store is read only")),
             Side::Accepting(accepted) => Ok(lock(accepted)),
         }
     }
 
     fn find(&self, digest: &str) -> Result<Bytes, Status> {
-        if let Side::Serving { blobs, missing, .. } = &*self.0 {
-            if let Some(blob) = blobs.get(digest) {
-                return Ok(blob.clone());
-            }
-            if is_digest(digest) {
-                tracing::debug!(digest, "the builder asks for a blob that only the engine could have");
-                missing.send_if_modified(|first| {
-                    let new = first.is_none();
-                    first.get_or_insert_with(|| digest.to_owned());
-                    new
-                });
-            }
+        if let Side::Serving(serving) = &*self.0
+            && let Some(blob) = serving.blobs.get(digest)
+        {
+            return Ok(blob.clone());
+        }
+        if is_digest(digest) {
+            tracing::debug!(digest, "the builder asks for a blob that only the engine could have");
+            self.missing(Missing { digest: digest.to_owned(), registry: None });
         }
         Err(Status::not_found(format!("content {digest}: not found")))
+    }
+
+    /// The layers of registries, if the blob is one of them and not here.
+    pub(super) fn elsewhere(&self, digest: &str) -> Option<&Layers> {
+        match &*self.0 {
+            Side::Serving(serving) if !serving.blobs.contains_key(digest) => {
+                Some(&serving.elsewhere).filter(|layers| layers.size(digest).is_some())
+            }
+            Side::Serving(_) | Side::Accepting(_) => None,
+        }
+    }
+
+    pub(super) fn served(&self, bytes: usize) {
+        if let Side::Serving(serving) = &*self.0 {
+            serving.served.fetch_add(u64::try_from(bytes).unwrap_or_default(), Ordering::Relaxed);
+        }
+    }
+
+    /// Tells of a blob that was asked for in vain, if it is the first one.
+    pub(super) fn missing(&self, missing: Missing) {
+        if let Side::Serving(serving) = &*self.0 {
+            serving.missing.send_if_modified(|first| {
+                let new = first.is_none();
+                first.get_or_insert(missing);
+                new
+            });
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::super::Records;
 use super::{Spec, built, digest, key, records, second};
 
 /// Every record: its digest's name, its inputs as `selector>record`, and its layers and time.
-fn drawn(records: &Records) -> Vec<String> {
+pub(super) fn drawn(records: &Records) -> Vec<String> {
     const NAMES: [&str; 14] = [
         "alpine", "busybox", "sources", "run", "make", "copy", "link", "one", "two", "three", "final", "v1", "v2", "v3",
     ];
@@ -267,4 +267,47 @@ fn what_is_built_upon_something_old_is_old() {
     assert!(old.iter().any(|record| record.contains("= ae at 09")), "{old:?}");
     assert!(!old.iter().any(|record| record.contains("= ab") || record.contains("= abc")), "{old:?}");
     assert_eq!(left(10), ["alpine() = a at 01"]);
+}
+
+#[test]
+fn how_old_a_stage_is_may_be_known_to_another_source() {
+    let at = |second: u32| chrono::DateTime::parse_from_rfc3339(&super::second(second)).expect("a time").to_utc();
+    // The image copies from a stage: its own records have the stage's key, and not its result.
+    let image = records(&[key("alpine", &[]), key("run", &[&[("", 0)]]), built("copy", &[&[("", 1)]], "x", 9)]);
+    let stage = records(&[key("alpine", &[]), built("run", &[&[("", 0)]], "ab", 1)]);
+    let copied = |records: &Records| drawn(records).iter().any(|record| record.contains("= x at 09"));
+    assert!(copied(&image.clone().younger_than(at(5))), "alone it does not say how old the stage is");
+    assert!(!copied(&Records::merge([image.clone(), stage.clone()]).younger_than(at(5))));
+    assert!(copied(&Records::merge([image, stage]).younger_than(at(1))));
+}
+
+#[test]
+fn a_capture_without_the_results_in_between_gets_them_from_the_one_before() {
+    let before = records(&[
+        key("alpine", &[]),
+        key("sources", &[]),
+        built("copy", &[&[("", 0)], &[("", 1)]], "ab", 1),
+        built("run", &[&[("", 2)]], "abc", 2),
+        built("make", &[&[("", 2)]], "abd", 2),
+    ]);
+    let now = records(&[
+        key("busybox", &[]),
+        key("alpine", &[]),
+        key("sources", &[]),
+        key("copy", &[&[("", 0), ("", 1)], &[("", 2)]]),
+        built("run", &[&[("", 3)]], "abc", 2),
+    ]);
+    // Nobody has said that `copy` upon the other image gave these layers, nor is `make` a step of this image.
+    assert_eq!(
+        drawn(&now.completed_by(before)),
+        [
+            "busybox()",
+            "alpine()",
+            "sources()",
+            "copy(1, 2) = ab at 01",
+            "run(3) = abc at 02",
+            "copy(0, 2)",
+            "run(5) = abc at 02"
+        ]
+    );
 }

@@ -1,7 +1,9 @@
 //! Records as builds write them, and worse.
 
+mod bases;
 mod distinct;
 mod importer;
+mod keys;
 mod merging;
 mod model;
 mod offering;

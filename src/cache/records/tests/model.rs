@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 
-use super::super::Records;
+use super::super::{Digest, Records};
 use super::importer::import;
 use super::{Spec, offered, records};
 
@@ -22,6 +22,8 @@ const MANY: usize = 600;
 #[derive(Default)]
 struct World {
     numbers: HashMap<Derivation, usize>,
+    /// Records without inputs that are one and the same.
+    same: BTreeSet<String>,
 }
 
 impl World {
@@ -46,9 +48,12 @@ impl World {
                 tuples = tuples.iter().flat_map(longer).collect();
             }
             let mut own = BTreeSet::new();
+            let digest = record.digest.to_string();
+            let is_same = record.inputs.is_empty() && self.same.contains(&digest);
+            let name = if is_same { "same".to_owned() } else { digest };
             for tuple in tuples {
                 let next = self.numbers.len();
-                own.insert(*self.numbers.entry((record.digest.to_string(), tuple)).or_insert(next));
+                own.insert(*self.numbers.entry((name.clone(), tuple)).or_insert(next));
             }
             for derivation in &own {
                 let (claims, count) = meaning.entry(*derivation).or_default();
@@ -99,6 +104,122 @@ fn check(sources: &[Records], lossless: bool) -> Option<()> {
     Some(())
 }
 
+/// That each set of `known` claims what the one of `sources` does, and nothing else, if these records are one and the same;
+/// and so do all of them merged. Nothing if that is too much to write down.
+pub(super) fn same_meaning_under(same: &BTreeSet<Digest>, sources: &[Records], known: &[Records]) -> Option<()> {
+    let mut world = World { same: same.iter().map(ToString::to_string).collect(), ..World::default() };
+    let mut claims = |records: &Records| -> Option<BTreeMap<usize, BTreeSet<Claim>>> {
+        let meaning = world.meaning(records)?.into_iter();
+        Some(meaning.map(|(derivation, (claims, _))| (derivation, claims)).collect())
+    };
+    let mut all = BTreeMap::<usize, BTreeSet<Claim>>::new();
+    for (source, known) in sources.iter().zip(known) {
+        let said = claims(source)?;
+        assert_eq!(claims(known)?, said, "another meaning");
+        said.into_iter().for_each(|(derivation, claims)| all.entry(derivation).or_default().extend(claims));
+    }
+    for (derivation, found) in claims(&Records::merge(known.iter().cloned()))? {
+        assert!(found.is_subset(&all[&derivation]), "a result that no source claims of this derivation");
+    }
+    Some(())
+}
+
+/// What is known of the derivations of `own` when `older` completes it: no derivation is new, no result is.
+fn check_completed(own: &Records, older: &Records) -> Option<()> {
+    let mut world = World::default();
+    let (mine, theirs) = (world.meaning(own)?, world.meaning(older)?);
+    let completed = own.clone().completed_by(older.clone());
+    let chains = |records: &Records| -> BTreeSet<Vec<String>> {
+        let results = records.results().map(|result| result.layers());
+        results.map(|layers| layers.iter().map(|layer| layer.blob.to_string()).collect()).collect()
+    };
+    let longest = chains(own);
+    for (derivation, (claims, count)) in world.meaning(&completed)? {
+        assert_eq!(count, 1, "a derivation of two records");
+        let (said, _) = mine.get(&derivation).expect("a derivation that was not there");
+        let Some(claim) = claims.first() else {
+            assert!(said.is_empty(), "a result is lost");
+            continue;
+        };
+        let before = theirs.get(&derivation).map(|(claims, _)| claims).into_iter().flatten();
+        assert!(said.iter().chain(before).any(|known| known == claim), "a result that nobody claims");
+        assert!(said.iter().all(|known| known.0 <= claim.0), "an older result than before");
+        assert!(longest.iter().any(|layers| layers.starts_with(&claim.1)), "layers that are not its own");
+    }
+    for (derivation, (claims, _)) in &theirs {
+        let known = mine.get(derivation).is_some_and(|(said, _)| said.is_empty());
+        let held = claims.iter().any(|claim| longest.iter().any(|layers| layers.starts_with(&claim.1)));
+        if known && held {
+            let meaning = world.meaning(&completed)?;
+            assert!(
+                meaning.get(derivation).is_some_and(|(claims, _)| !claims.is_empty()),
+                "a result that is not taken"
+            );
+        }
+    }
+    Some(())
+}
+
+/// What is claimed of operations upon files: where a derivation has a result by what `all` claim, its layers stand for it,
+/// however they came about.
+fn by_files(
+    world: &World,
+    meaning: &BTreeMap<usize, (BTreeSet<Claim>, usize)>,
+    all: &BTreeMap<usize, (BTreeSet<Claim>, usize)>,
+) -> Option<BTreeSet<(String, Vec<String>)>> {
+    let by_number: HashMap<usize, &Derivation> = world.numbers.iter().map(|(what, number)| (*number, what)).collect();
+    let mut found = BTreeSet::new();
+    for (number, (claims, _)) in meaning {
+        for text in texts(*number, all, &by_number, true)? {
+            found.extend(claims.iter().map(|(_, layers)| (text.clone(), layers.clone())));
+        }
+    }
+    Some(found)
+}
+
+/// A derivation in words, by every result that is claimed of what it is made of.
+fn texts(
+    number: usize,
+    meaning: &BTreeMap<usize, (BTreeSet<Claim>, usize)>,
+    by_number: &HashMap<usize, &Derivation>,
+    whole: bool,
+) -> Option<Vec<String>> {
+    let (name, inputs) = by_number[&number];
+    let claims = meaning.get(&number).map(|(claims, _)| claims).filter(|claims| !whole && !claims.is_empty());
+    if let Some(claims) = claims {
+        return Some(claims.iter().map(|(_, layers)| format!("{name}={layers:?}")).collect());
+    }
+    let mut all = vec![name.clone()];
+    for (selector, input) in inputs {
+        let choices = texts(*input, meaning, by_number, false)?;
+        if all.len() * choices.len() > MANY {
+            return None;
+        }
+        all = all
+            .iter()
+            .flat_map(|text| choices.iter().map(move |choice| format!("{text}({selector}>{choice})")))
+            .collect();
+    }
+    Some(all)
+}
+
+/// What is known with the keys of `older`: whatever is claimed of files, one of the two claims, and nothing is lost.
+fn check_keys(own: &Records, older: &Records) -> Option<()> {
+    let mut world = World::default();
+    let (mine, theirs) = (world.meaning(own)?, world.meaning(older)?);
+    let meaning = world.meaning(&own.clone().with_keys_of(older))?;
+    for (derivation, (said, _)) in &mine {
+        assert!(meaning.get(derivation).is_some_and(|(claims, _)| said.is_subset(claims)), "something is lost");
+    }
+    let mut all = meaning.clone();
+    for (derivation, (claims, _)) in mine.iter().chain(&theirs) {
+        all.entry(*derivation).or_default().0.extend(claims.iter().cloned());
+    }
+    let known = &by_files(&world, &mine, &all)? | &by_files(&world, &theirs, &all)?;
+    assert!(by_files(&world, &meaning, &all)?.is_subset(&known), "a result that nobody claims");
+    Some(())
+}
+
 const SELECTORS: [&str; 2] = ["", "sel"];
 const CHAINS: [&str; 7] = ["a", "ab", "abc", "ad", "e", "ef", "g"];
 
@@ -142,6 +263,21 @@ proptest! {
     #[test]
     fn merging_invents_nothing_out_of_nonsense(sources in prop::collection::vec(source(false), 1..4)) {
         prop_assume!(check(&sources, false).is_some());
+    }
+
+    #[test]
+    fn what_was_known_completes_what_is_told(own in source(true), older in source(true)) {
+        prop_assume!(check_completed(&own, &older).is_some());
+    }
+
+    #[test]
+    fn keys_of_before_say_what_was_said_before(own in source(true), older in source(true)) {
+        // As a builder writes them: nothing is said twice.
+        let [own, older] = [own, older].map(|records| Records::merge([records]));
+        prop_assume!(check_keys(&own, &older).is_some());
+        // Two drawn sets have little in common, two of one have much.
+        let both = Records::merge([own, older.clone()]);
+        prop_assume!(check_keys(&older, &both).is_some());
     }
 
     #[test]

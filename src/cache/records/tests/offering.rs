@@ -119,7 +119,7 @@ fn with_a_nonce_every_record_has_a_stranger_of_its_own() {
     let (one, two) = (config(1), config(2));
     let added = |config: &serde_json::Value| -> Vec<String> {
         let list = config["records"].as_array().unwrap();
-        list[5..].iter().map(|record| record["digest"].as_str().unwrap().to_owned()).collect()
+        list[5..7].iter().map(|record| record["digest"].as_str().unwrap().to_owned()).collect()
     };
     let mut all = [added(&one), added(&two)].concat();
     assert_eq!(all.len(), 4);
@@ -132,9 +132,37 @@ fn with_a_nonce_every_record_has_a_stranger_of_its_own() {
         .iter()
         .filter_map(|record| Some(record["inputs"][0].as_array()?.len()))
         .collect();
-    assert_eq!(links, [2, 2, 1], "those upon a base have one more alternative, the others none");
+    assert_eq!(
+        links,
+        [2, 2, 1, 2],
+        "those upon a base have one more alternative, the others none; and there is a keystone"
+    );
     // Read back, they are what they were: strangers lead to no result.
     let offer = Offer::new(std::slice::from_ref(&source), Importer::Careful, Some(3)).unwrap();
     let read = Records::from_export(&offer.blobs[0].1, &offer.blobs[1].1).unwrap();
     assert_eq!(read.count_with_results(), source.count_with_results());
+}
+
+#[test]
+fn all_that_is_offered_is_below_one_record() {
+    let source = records(&[
+        key("alpine", &[]),
+        built("run", &[&[("", 0)]], "a", 1),
+        built("make", &[&[("", 1)]], "ab", 2),
+        built("copy", &[&[("", 0)], &[("/x", 1)]], "c", 2),
+    ]);
+    let offered = |source: &Records, importer| -> Vec<serde_json::Value> {
+        let offer = Offer::new(std::slice::from_ref(source), importer, Some(1)).unwrap();
+        let config: serde_json::Value = serde_json::from_slice(&offer.blobs[1].1).unwrap();
+        config["records"].as_array().unwrap().clone()
+    };
+    let all = offered(&source, Importer::Careful);
+    let keystone = all.last().unwrap();
+    assert_eq!(keystone["inputs"], serde_json::json!([[{"link": 2}, {"link": 3}]]));
+    assert_eq!(keystone.get("layers"), None);
+    // BuildKit 0.8 takes them in one by one.
+    assert_eq!(offered(&source, Importer::MistakesTwins).len() + 1, all.len());
+    // One leaf needs none.
+    let line = records(&[key("alpine", &[]), built("run", &[&[("", 0)]], "a", 1)]);
+    assert_eq!(offered(&line, Importer::Careful).len(), offered(&line, Importer::MistakesTwins).len());
 }

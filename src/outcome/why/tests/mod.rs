@@ -6,7 +6,6 @@ mod whole;
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
 
 use chrono::DateTime;
 use tokio_util::sync::CancellationToken;
@@ -233,6 +232,7 @@ fn ledger(side: &Side, evidence: serde_json::Value) -> Ledger {
         at,
         commit: None,
         seconds: 1.0,
+        run_seconds: None,
         cached: 0,
         total: 1,
         kind: BuildKind::Cold,
@@ -244,6 +244,7 @@ fn ledger(side: &Side, evidence: serde_json::Value) -> Ledger {
         run_url: None,
         images: (0..).zip([(Role::Final, "app:latest".to_owned())].into_iter().chain(stages)).map(image).collect(),
         superseded: Vec::new(),
+        earlier: Vec::new(),
         steps: side.steps().into_iter().map(fact).collect(),
         evidence,
         salt: SALT.to_owned().try_into().unwrap(),
@@ -254,22 +255,7 @@ fn ledger(side: &Side, evidence: serde_json::Value) -> Ledger {
 }
 
 fn outcome(steps: Vec<StepOutcome>) -> ImageOutcome {
-    ImageOutcome {
-        name: "app".into(),
-        tags: Vec::new(),
-        offset: Duration::ZERO,
-        duration: Duration::ZERO,
-        result: ImageResult::Cancelled,
-        steps,
-        other: Vec::new(),
-        unused_sources: Vec::new(),
-        without_cache: None,
-        fresh_after: None,
-        context_bytes: 0,
-        size: None,
-        size_before: None,
-        history: Vec::new(),
-    }
+    ImageOutcome { steps, ..ImageOutcome::ended("app".into(), Vec::new(), ImageResult::Cancelled) }
 }
 
 impl Scene {

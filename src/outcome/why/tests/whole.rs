@@ -158,8 +158,11 @@ fn a_source_that_cannot_be_read_explains_only_what_nothing_else_does() {
 
     let mut first = scene(&stages(), &stages(), &["COPY deps"]);
     first.previous = None;
+    // It may never have had these steps; what could not be read is listed by itself.
     first.outcome.unused_sources = unused("401 Unauthorized");
-    assert_eq!(first.reasons(), [told]);
+    assert_eq!(first.reasons(), ["first build"]);
+    first.outcome.unused_sources[0].source = "watchparty-cache/ledger:app".into();
+    assert_eq!(first.reasons(), ["unreadable watchparty-cache/ledger:app: 401 Unauthorized"]);
     // What is not there cannot be read either, and that is nobody's fault.
     first.outcome.unused_sources = unused("the engine has no such image yet");
     assert_eq!(first.reasons(), ["first build"]);
@@ -182,8 +185,14 @@ fn reasons_of_the_whole_build() {
     assert_eq!(first.reasons(), ["unknown"; 2]);
 
     let mut cleared = changed();
-    cleared.outcome.fresh_after = Some(ClearMark { cleared_at: None, run_url: None, builder_cleared: false });
+    let mark = |builder_cleared| Some(ClearMark { cleared_at: None, run_url: None, builder_cleared });
+    cleared.outcome.fresh_after = mark(true);
     assert_eq!(cleared.reasons(), ["cleared"; 2]);
+    // The builder kept its own: what changed is the reason, and where nothing is known of before, there is none.
+    cleared.outcome.fresh_after = mark(false);
+    assert_eq!(cleared.reasons()[0], "files src");
+    cleared.previous = None;
+    assert_eq!(cleared.reasons(), ["unknown"; 2]);
 
     let mut asked = changed();
     asked.target.no_cache = NoCache::All;

@@ -70,8 +70,9 @@ impl Graph {
         reached
     }
 
-    /// These and everything below them, each after all that it belongs to. (Digests cannot make a ring, but an answer can
-    /// say anything: what is in one comes last.)
+    /// These and everything below them, each after all that it belongs to, and as soon as it can be: who is cut short leaves the
+    /// parts of one image behind, and not those of all. (Digests cannot make a ring, but an answer can say anything: what is
+    /// in one comes last.)
     pub(super) fn downwards(&self, from: &[usize]) -> Vec<usize> {
         let mut left = self.reached(from.iter().copied());
         let mut order: Vec<usize> = Vec::with_capacity(left.len());
@@ -81,18 +82,20 @@ impl Graph {
                 above.entry(below).and_modify(|count| *count = count.saturating_add(1));
             });
         }
-        let mut open: std::collections::VecDeque<usize> =
-            from.iter().copied().filter(|at| above.get(at) == Some(&0)).collect();
-        while let Some(at) = open.pop_front() {
+        // The next one is the last of it.
+        let mut open: Vec<usize> = from.iter().rev().copied().filter(|at| above.get(at) == Some(&0)).collect();
+        while let Some(at) = open.pop() {
             left.remove(&at);
             order.push(at);
+            let mut free = Vec::new();
             for below in self.below(at) {
                 let count = above.entry(below).or_default();
                 *count = count.saturating_sub(1);
                 if *count == 0 && left.contains(&below) {
-                    open.push_back(below);
+                    free.push(below);
                 }
             }
+            open.extend(free.into_iter().rev());
         }
         order.extend(left);
         order

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::graph::Graph;
 use super::{PackageRequest, PackageSelector, PackageSurvey, Version, VersionKept};
 use crate::image::ImageReference;
-use crate::image::pattern::Candidate;
+use crate::image::pattern::{Candidate, Pattern};
 
 /// What the entries say about a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,9 @@ pub(super) fn verdicts(request: &PackageRequest<'_>, survey: &PackageSurvey, gra
             };
             if let Some(pattern) = kept_by(request, survey, version) {
                 return Verdict::Kept(VersionKept::Pattern(pattern));
+            }
+            if let Some(pattern) = maybe_kept_by(request, survey, version).filter(|_| verdict == Verdict::Taken) {
+                return Verdict::Kept(VersionKept::Unknown(pattern));
             }
             match survey.unread(&version.digest) {
                 // What it is about stands in its manifest alone.
@@ -125,17 +128,27 @@ fn kept_by(request: &PackageRequest<'_>, survey: &PackageSurvey, version: &Versi
     let by_tag = version.tags.iter().map(|tag| format!("{repository}:{tag}"));
     let names: Vec<Option<ImageReference>> =
         by_tag.chain(digests.iter().cloned()).map(|name| name.parse().ok()).collect();
-    let pattern = request.keep.iter().find(|pattern| {
-        names.iter().any(|name| {
+    let blobs = survey.manifest(&version.digest).map(|manifest| manifest.blobs.as_slice()).unwrap_or_default();
+    let ids: Vec<&str> = [version.digest.as_str()].into_iter().chain(blobs.iter().map(|(id, _)| id.as_str())).collect();
+    let names_it = |pattern: &&Pattern| {
+        names.iter().flat_map(|name| ids.iter().map(move |id| (name, *id))).any(|(name, id)| {
             let candidate = Candidate {
                 name: name.as_ref(),
-                id: &version.digest,
+                id,
                 digests: &digests,
                 labels: &labels,
                 created: Some(version.updated),
             };
             pattern.matches(&candidate, request.now)
         })
-    });
-    pattern.map(ToString::to_string)
+    };
+    request.keep.iter().find(names_it).map(ToString::to_string)
+}
+
+/// The entry of `keep` of which nothing tells whether it names a version: labels stand in the image alone, and the digest of
+/// its config in its manifest.
+fn maybe_kept_by(request: &PackageRequest<'_>, survey: &PackageSurvey, version: &Version) -> Option<String> {
+    let is_unread = survey.unread(&version.digest).is_some();
+    let maybe = request.keep.iter().find(|pattern| pattern.is_by_label() || is_unread && pattern.is_by_id());
+    maybe.map(ToString::to_string)
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{
     Manifest, Package, PackagePlan, PackageRequest, PackageSelector, PackageSurvey, Version, VersionAction,
-    VersionKept, plan,
+    VersionKept, plan, stays_after_all,
 };
 use crate::image::pattern::Pattern;
 
@@ -107,7 +107,7 @@ fn a_version_goes_only_with_all_its_tags() {
     assert_eq!(going(&plan), [cache]);
     assert_eq!(reason(&plan, both).as_deref(), Some("also tagged stable"));
     assert_eq!(reason(&plan, main), None);
-    assert_eq!(plan.left(), ["org/app:pr-1-cache is still there"]);
+    assert_eq!(plan.left(), ["org/app:pr-1-cache is still there", "org/app:pr-2-cache stays: also tagged stable"]);
     // Tags may be named by different entries.
     assert_eq!(it.going(&[":*-cache", ":stable"]), [cache, both]);
 }
@@ -141,7 +141,7 @@ fn a_child_with_a_tag_that_matches_stays_with_its_index() {
     let plan = it.plan(&[":*-amd64"], &[]);
     assert_eq!(going(&plan), [] as [u64; 0]);
     assert_eq!(reason(&plan, child).as_deref(), Some("it belongs to org/app:main, which stays"));
-    assert!(plan.left().is_empty(), "it is protected, so the clear is complete");
+    assert_eq!(plan.left(), ["org/app:main-amd64 stays: it belongs to org/app:main, which stays"]);
 }
 
 #[test]
@@ -215,7 +215,90 @@ fn keep_holds_for_parts_as_well() {
     assert_eq!((going(&plan), reason(&plan, index)), (vec![second], Some("keep: ghcr.io/org/app:pr-1".into())));
     let of_child = format!("ghcr.io/org/*@{}", digest(child));
     assert_eq!(going(&it.plan(&[":pr-*"], &[&of_child])), [index, second]);
-    assert_eq!(going(&it.plan(&[":pr-*"], &["org/app"])), [index, second, child], "another registry's");
+    assert_eq!(going(&it.plan(&[":pr-*"], &["org/app"])), [index, child, second], "another registry's");
+}
+
+#[test]
+fn what_keep_may_mean_stays() {
+    let mut it = Fixture::new();
+    let child = it.version(&[], &[], 9);
+    let (index, second) = (it.version(&["pr-1"], &[child], 9), it.version(&["pr-2"], &[], 9));
+    it.version(&["main"], &[], 9);
+    // A label stands in the image, which nobody reads.
+    let plan = it.plan(&[":pr-*"], &["label=team"]);
+    assert_eq!(going(&plan), [] as [u64; 0]);
+    assert_eq!(reason(&plan, index).as_deref(), Some("keep: label=team, which cannot be told of a package version"));
+    assert_eq!(plan.left().len(), 2, "{:?}", plan.left());
+    // On a graph driver the id of an image is the digest of its config.
+    let config = format!("sha256:{:064x}", 77);
+    it.survey.manifests.get_mut(&digest(second)).unwrap().as_mut().unwrap().blobs.push((config.clone(), 1));
+    let plan = it.plan(&[":pr-*"], &[&config]);
+    assert_eq!((going(&plan), reason(&plan, second)), (vec![index, child], Some(format!("keep: {config}"))));
+    it.break_manifest(second);
+    let plan = it.plan(&[":pr-*"], &[&config]);
+    assert!(!going(&plan).contains(&second), "{plan:?}");
+}
+
+#[test]
+fn what_is_pushed_after_the_plan_holds_what_it_needs() {
+    let mut it = Fixture::new();
+    let (own, shared, orphan) = (it.version(&[], &[], 9), it.version(&[], &[], 9), it.version(&[], &[], 9));
+    let index = it.version(&["pr-1"], &[own, shared], 9);
+    it.version(&["main"], &[], 9);
+    let plan = it.plan(&[":pr-*;untagged"], &[]);
+    // One image with its parts, and then the next one.
+    assert_eq!(going(&plan), [index, own, shared, orphan]);
+    let stays = |it: &Fixture| stays_after_all(&plan, &it.survey);
+    assert_eq!(stays(&it), BTreeMap::new());
+    // The index is removed by now, and what is left of it is no reason to keep its parts.
+    it.survey.versions.retain(|version| version.id != index);
+    assert_eq!(stays(&it), BTreeMap::new());
+    // Ids and digests of versions are numbers of the fixture: the next one is as long as the list.
+    it.survey.versions.push(Version { id: 50, digest: digest(50), tags: BTreeSet::new(), updated: now() });
+    it.survey.manifests.insert(digest(50), Ok(Manifest { children: vec![digest(shared)], ..Manifest::default() }));
+    let name = it.survey.package.name_of(it.survey.versions.last().unwrap());
+    assert_eq!(stays(&it), BTreeMap::from([(shared, VersionKept::PartOf(name.clone()))]));
+    // Until its manifest is read, it may be made of anything.
+    it.survey.manifests.remove(&digest(50));
+    let unread = VersionKept::Unread { what: name, why: "it was not read".into() };
+    assert_eq!(stays(&it), [own, shared, orphan, index].map(|id| (id, unread.clone())).into());
+    it.survey.versions.pop();
+    // A tag, or a push of the same content.
+    it.survey.versions[0].tags.insert("amd64".into());
+    it.survey.versions[2].updated = now();
+    let expected = [(own, VersionKept::AlsoTagged("amd64".into())), (orphan, VersionKept::Changed)];
+    assert_eq!(stays(&it), expected.into());
+    // A tag that has moved on to another version.
+    it.version(&["pr-9"], &[], 9);
+    let plan = it.plan(&[":pr-9"], &[]);
+    let (moved, again) = (it.survey.versions.len() - 1, it.survey.clone());
+    it.survey.versions[moved].tags.clear();
+    assert_eq!(stays_after_all(&plan, &it.survey).into_values().collect::<Vec<_>>(), [VersionKept::Changed]);
+    it.survey = again;
+    it.survey.versions[moved].updated = now();
+    assert_eq!(stays_after_all(&plan, &it.survey).into_values().collect::<Vec<_>>(), [VersionKept::Changed]);
+}
+
+#[test]
+fn what_is_left_of_a_removed_image_is_named_with_a_way_to_continue() {
+    let mut it = Fixture::new();
+    let (own, stays) = (it.version(&[], &[], 9), it.version(&["main"], &[], 9));
+    let index = it.version(&["pr-1"], &[own], 9);
+    let before = it.plan(&[":pr-1"], &[]);
+    assert_eq!(going(&before), [index, own]);
+    let orphans = |it: &Fixture, entry: &str| before.orphans(&it.plan(&[entry], &[]), &it.survey);
+    // What the second plan names anyway, it says itself.
+    assert_eq!(orphans(&it, ":pr-1"), [""; 0]);
+    it.survey.versions.retain(|version| version.id != index);
+    let name = it.survey.package.name_of(&it.survey.versions[0]);
+    let expected = format!("{name} is still there; to continue, name it as `package=org/app;untagged;older-than=1m`");
+    assert_eq!(orphans(&it, ":pr-1"), [expected]);
+    assert_eq!(orphans(&it, ":pr-1;untagged"), [""; 0]);
+    let latest = orphans(&it, ":pr-1;untagged;keep-latest=1");
+    assert!(latest.len() == 1 && latest[0].contains("stays: the newest one"), "{latest:?}");
+    assert!(it.survey.versions.iter().any(|version| version.id == stays));
+    it.survey.versions.retain(|version| version.id == stays);
+    assert_eq!(orphans(&it, ":pr-1"), [""; 0]);
 }
 
 #[test]
@@ -388,7 +471,7 @@ proptest! {
                     version.tags.contains(tag) && !entries.iter().filter(|entry| certain(entry)).any(|entry| named_by(entry, tag))
                 }
                 VersionKept::Latest(number) => *number == 2,
-                VersionKept::Fresh => false,
+                VersionKept::Fresh | VersionKept::Changed | VersionKept::Unknown(_) => false,
                 VersionKept::PartOf(_) => stays.iter().any(|other| belongs(&survey, version, other)),
                 VersionKept::Unread { .. } => stays.iter().any(|other| survey.unread(&other.digest).is_some()),
                 VersionKept::Unreadable(_) => survey.unread(&version.digest).is_some() && !version.is_tagged(),

@@ -77,6 +77,23 @@ fn a_tag_goes_unless_something_that_stays_needs_its_manifest() {
 }
 
 #[test]
+fn what_keep_may_mean_stays() {
+    let tags: &[(&str, &str, &[&str])] = &[("1-cache", "a", &[]), ("2-cache", "b", &[])];
+    let by_digest = format!("r.io/*@{}", digest("a"));
+    assert_eq!(
+        shown(&plan(tags, "r.io/app", &[&by_digest])),
+        [format!("1-cache: keep: {by_digest}"), "2-cache".to_owned()]
+    );
+    // Of an id, a label and an age a registry says nothing: nothing is removed that they might mean.
+    for entry in ["sha256:0123456789ab", "label=team=blue", "older-than=7d"] {
+        let plan = plan(tags, "r.io/app", &["r.io/app:1-*", entry]);
+        let unknown = format!("2-cache: keep: {entry}, which a registry does not tell of a tag");
+        assert_eq!(shown(&plan), ["1-cache: keep: r.io/app:1-*".to_owned(), unknown], "{entry}");
+        assert_eq!(plan.left().len(), 1, "it was to go, and nobody can tell: {:?}", plan.left());
+    }
+}
+
+#[test]
 fn a_plan_prints_itself_and_says_what_is_left() {
     let tags: &[(&str, &str, &[&str])] =
         &[("1", "a", &[]), ("1-cache", "a", &[]), ("2-cache", "b", &[]), ("3-cache", "b", &[]), ("4-cache", "c", &[])];
@@ -101,8 +118,10 @@ fn a_plan_prints_itself_and_says_what_is_left() {
     assert_eq!(removals.len(), 1);
     assert_eq!(removals[0].1.iter().map(|planned| planned.tag.as_str()).collect::<Vec<_>>(), ["2-cache", "3-cache"]);
     let nothing = RepositorySurvey { exists: false, ..survey(&[]) };
-    let text = RegistryPlan::new(&nothing, &[], &[]).to_string();
-    assert_eq!(text, "Tags of r.io/app\n  none: there is no such repository\n");
+    let plan = RegistryPlan::new(&nothing, &[], &[]);
+    assert_eq!(plan.to_string(), "Tags of r.io/app\n  none: there is no such repository\n");
+    assert!(plan.left()[0].starts_with("r.io/app: the registry knows no such repository"), "{:?}", plan.left());
+    assert!(RegistryPlan::new(&survey(&[]), &[], &[]).left().is_empty(), "a repository without tags is clear");
 }
 
 proptest! {

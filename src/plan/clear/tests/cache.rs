@@ -76,6 +76,19 @@ fn they_go_with_the_repository_that_they_are_for() {
 }
 
 #[test]
+fn what_a_newer_version_wrote_is_not_proven_to_be_no_cache() {
+    let survey = survey(vec![
+        labelled(1, "watchparty-cache/ledger:newer", "ledger", &json!({"schema": 2})),
+        labelled(2, "watchparty-cache/ledger:broken", "ledger", &json!({"schema": "1"})),
+        image(3, &["watchparty-cache/stage:bare"]),
+    ]);
+    assert_eq!(
+        plan(&request(&["app"]), &survey).left(),
+        ["ledger watchparty-cache/ledger:newer stays: its label has schema 2, which this version does not know"]
+    );
+}
+
+#[test]
 fn a_terminal_clears_what_terminals_wrote() {
     let survey = survey(vec![ledger_of(None, 1, "mine", Some("app"), &[]), ledger(2, "job", Some("app"), &[])]);
     let request = ClearRequest { repository: None, ..request(&["app"]) };

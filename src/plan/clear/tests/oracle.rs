@@ -41,7 +41,10 @@ fn fits(glob: &[u8], text: &[u8]) -> bool {
 
 /// `org/web:1` as its familiar repository, its full repository, and its tag.
 fn parts(name: &str) -> (String, String, String) {
-    let (repository, tag) = name.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).unwrap_or((name, "latest"));
+    let (repository, tag) = match name.split_once('@') {
+        Some((repository, _)) => (repository, ""),
+        None => name.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).unwrap_or((name, "latest")),
+    };
     let host = repository.split('/').next().filter(|first| first.contains('.') && repository.contains('/'));
     let full = match host {
         Some(_) => repository.to_owned(),
@@ -68,8 +71,9 @@ fn matches(pattern: &str, image: &Image, name: Option<&str>) -> bool {
         Some((repository, wanted)) if !wanted.contains('/') => (repository, wanted),
         _ => (pattern, "**"),
     };
+    // A name by digest has no tag: only a pattern of all tags means it.
     [familiar, full].iter().any(|text| fits(repository.as_bytes(), text.as_bytes()))
-        && fits(wanted.as_bytes(), tag.as_bytes())
+        && (matches!(wanted, "*" | "**") || !tag.is_empty() && fits(wanted.as_bytes(), tag.as_bytes()))
 }
 
 fn is_protected(survey: &ClearSurvey, image: &Image) -> bool {
@@ -101,8 +105,9 @@ fn is_meant(request: &ClearRequest, image: &Image, name: Option<&str>) -> bool {
     selected && ages.iter().all(|text| matches(text, image, name))
 }
 
-const REPOSITORIES: [&str; 14] = [
+const REPOSITORIES: [&str; 15] = [
     "app",
+    "org[.-9]web",
     "a[a-q]p",
     "[!w]pp",
     "a?p",
@@ -150,8 +155,16 @@ proptest! {
         };
         let by_patterns = request.images.iter().any(|pattern| !pattern.is_restriction());
         for image in &survey.images {
-            let nameless = image.tags.is_empty();
-            let names = if nameless { vec![None] } else { image.tags.iter().map(|tag| Some(tag.as_str())).collect() };
+            // A digest is a name where no tag names its repository.
+            let of_a_tag = |digest: &str| {
+                let repository = digest.split_once('@').map(|(repository, _)| repository);
+                image.tags.iter().any(|tag| tag.rsplit_once(':').map(|(of, _)| of) == repository)
+            };
+            let digests = image.digests.iter().map(String::as_str).filter(|digest| !of_a_tag(digest));
+            let mut names: Vec<_> = image.tags.iter().map(String::as_str).chain(digests).map(Some).collect();
+            if names.is_empty() {
+                names.push(None);
+            }
             for name in names {
                 let text = name.unwrap_or(&image.id);
                 let (protected, kept) = (is_protected(&survey, image), is_kept(&request, image, name));
@@ -161,7 +174,7 @@ proptest! {
                 let must = is_meant(&request, image, name) && !protected && !kept;
                 prop_assert!(goes || !must, "unprotected, meant and not taken: {} in {}", text, plan);
                 // What has no name may also go because a ledger names it, and what the cache made goes by other rules.
-                let by_other_rules = nameless || text.starts_with("watchparty-cache/") || !by_patterns;
+                let by_other_rules = image.tags.is_empty() || text.starts_with("watchparty-cache/") || !by_patterns;
                 prop_assert!(!goes || must || by_other_rules, "not meant and taken: {} in {}", text, plan);
             }
         }

@@ -64,6 +64,7 @@ pub(super) fn read_target(name: &str, service: &Map, project: &Project<'_>, repo
     Some(Target {
         name: name.to_owned(),
         tags: read_tags(service, build, &node.place, project.name, report),
+        default_name: service.map.get("image").is_none(),
         dockerfile: context::read_dockerfile(build, &main_context, report),
         context: main_context,
         stage: build.text("target", report).map(|text| text.text.to_owned()),

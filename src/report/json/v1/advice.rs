@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{NAME, seconds, short};
-use crate::outcome::advice::{Advice as Given, AdviceKind as GivenKind};
+use crate::outcome::advice::{Advice as Given, AdviceKind as GivenKind, KeptCache};
 
 /// Steps and files that one piece of advice names.
 const NAMED: usize = 20;
@@ -54,6 +54,8 @@ pub enum AdviceKind {
         spares_seconds: f64,
         /// How many builds that was.
         builds: u32,
+        /// Inputs that keep more than the image: `cache-stages`, `cache-to`.
+        inputs: Vec<&'static str>,
     },
     /// Much is sent that no step uses.
     ContextUnused {
@@ -97,10 +99,11 @@ impl AdviceKind {
             GivenKind::CopyAboveInstall { copy, install, needs } => {
                 Self::CopyAboveInstall { copy: name(copy), install: name(install), needs: names(needs) }
             }
-            GivenKind::CacheCostsMore { costs, spares, builds } => Self::CacheCostsMore {
+            GivenKind::CacheCostsMore { costs, spares, builds, without } => Self::CacheCostsMore {
                 costs_seconds: seconds(*costs),
                 spares_seconds: seconds(*spares),
                 builds: *builds,
+                inputs: without.iter().map(|kept| input(*kept)).collect(),
             },
             GivenKind::ContextUnused { sent, used, largest } => Self::ContextUnused {
                 sent_bytes: *sent,
@@ -108,6 +111,13 @@ impl AdviceKind {
                 largest: largest.iter().map(|(path, bytes)| Unused { path: name(path), bytes: *bytes }).collect(),
             },
         }
+    }
+}
+
+const fn input(kept: KeptCache) -> &'static str {
+    match kept {
+        KeptCache::Stages => "cache-stages",
+        KeptCache::Registry => "cache-to",
     }
 }
 
@@ -119,7 +129,7 @@ fn name(text: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::{Advice, Given, GivenKind};
+    use super::{Advice, Given, GivenKind, KeptCache};
     use crate::outcome::build::SourceLocation;
 
     #[test]
@@ -135,8 +145,13 @@ mod tests {
                 r#""kind":"copy-above-install","copy":"a","install":"b","needs":["c"]"#,
             ),
             (
-                GivenKind::CacheCostsMore { costs, spares, builds },
-                r#""kind":"cache-costs-more","costs_seconds":9.0,"spares_seconds":1.0,"builds":3"#,
+                GivenKind::CacheCostsMore {
+                    costs,
+                    spares,
+                    builds,
+                    without: vec![KeptCache::Stages, KeptCache::Registry],
+                },
+                r#""kind":"cache-costs-more","costs_seconds":9.0,"spares_seconds":1.0,"builds":3,"inputs":["cache-stages","cache-to"]"#,
             ),
             (
                 GivenKind::ContextUnused { sent: 9, used: 4, largest: vec![("target".into(), 5)] },

@@ -10,6 +10,8 @@ use tokio::sync::Barrier;
 pub(crate) struct Fault {
     method: Method,
     path: &'static str,
+    /// So many are let through first.
+    skipped: usize,
     times: usize,
     pub(super) effect: Effect,
 }
@@ -31,7 +33,7 @@ pub(super) enum Effect {
 
 impl Fault {
     fn new(method: &str, path: &'static str, effect: Effect) -> Self {
-        Self { method: method.parse().unwrap(), path, times: usize::MAX, effect }
+        Self { method: method.parse().unwrap(), path, skipped: 0, times: usize::MAX, effect }
     }
 
     /// Requests with this method whose path has this part are refused.
@@ -60,6 +62,11 @@ impl Fault {
         Self { times, ..self }
     }
 
+    /// Only from the one after so many on.
+    pub(crate) fn after(self, skipped: usize) -> Self {
+        Self { skipped, ..self }
+    }
+
     pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
         if let Effect::Refused { headers, .. } = &mut self.effect {
             headers.push((name, value.to_owned()));
@@ -69,7 +76,11 @@ impl Fault {
 
     /// Whether it applies to this request; then it applies once less.
     pub(super) fn take(&mut self, method: &Method, path: &str) -> bool {
-        let applies = self.times > 0 && self.method == *method && path.contains(self.path);
+        let mut applies = self.times > 0 && self.method == *method && path.contains(self.path);
+        if applies && self.skipped > 0 {
+            self.skipped -= 1;
+            applies = false;
+        }
         self.times -= usize::from(applies);
         applies
     }

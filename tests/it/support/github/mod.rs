@@ -1,10 +1,11 @@
 //! A GitHub with a memory, as far as the program uses it, behind a check against GitHub's own description.
 //!
-//! Every request is checked before anything is done for it, and every answer before it is sent, as a validating proxy
-//! would; a test whose requests, or whose fake, break the description fails when the fake is dropped.
+//! Every request is checked before anything is done for it or goes wrong with it, and every answer before it is sent, as a
+//! validating proxy would; a test whose requests, or whose fake, break the description fails when the fake is dropped.
 
 mod contract;
 mod fault;
+mod headers;
 mod registry;
 mod state;
 mod storage;
@@ -16,8 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::header::HeaderValue;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response};
+use hyper::{HeaderMap, Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -43,7 +45,21 @@ struct Shared {
     /// What stands before every path.
     base: &'static str,
     address: String,
+    /// Where the links to other pages lead.
+    links: Mutex<Links>,
     inner: Mutex<Inner>,
+}
+
+/// Where the links to other pages of a list lead, as a proxy in between leaves them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Links {
+    /// To the address that was called.
+    #[default]
+    Here,
+    /// To the server behind the proxy, which nobody else reaches.
+    Elsewhere,
+    /// Nowhere: the header is gone.
+    Nowhere,
 }
 
 #[derive(Default)]
@@ -51,8 +67,18 @@ struct Inner {
     state: State,
     permissions: BTreeSet<String>,
     faults: Vec<Fault>,
+    broken: Option<Broken>,
     seen: Vec<Seen>,
     violations: Vec<String>,
+}
+
+/// How lists of several pages are not what they should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// The link to the next page is no text.
+    Unreadable,
+    /// An entry is counted, and is on no page.
+    Short,
 }
 
 /// A request that came.
@@ -76,7 +102,13 @@ impl FakeGithub {
         listener.set_nonblocking(true).unwrap();
         let address = format!("http://{}{base}", listener.local_addr().unwrap());
         let inner = Mutex::new(Inner::default());
-        let shared = Arc::new(Shared { contract: Contract::new(), base, address: address.clone(), inner });
+        let shared = Arc::new(Shared {
+            contract: Contract::new(),
+            base,
+            address: address.clone(),
+            links: Mutex::default(),
+            inner,
+        });
         let fake = Self { shared, address, stop: CancellationToken::new() };
         fake.permit(&["contents: read", "checks: write", "pull-requests: write"]);
         let (shared, stop) = (Arc::clone(&fake.shared), fake.stop.clone());
@@ -105,6 +137,21 @@ impl FakeGithub {
     /// Something goes wrong from now on; the first of several that apply counts.
     pub(crate) fn goes_wrong(&self, fault: Fault) {
         self.with(|inner| inner.faults.push(fault));
+    }
+
+    /// Something in between changes the links to other pages.
+    pub(crate) fn links(&self, links: Links) {
+        *self.shared.links.lock().unwrap() = links;
+    }
+
+    /// Nothing goes wrong any more.
+    pub(crate) fn mended(&self) {
+        self.with(|inner| inner.faults.clear());
+    }
+
+    /// From now on lists are broken.
+    pub(crate) fn breaks_lists(&self, broken: Broken) {
+        self.with(|inner| inner.broken = Some(broken));
     }
 
     /// Reads or changes what it remembers.
@@ -176,8 +223,13 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
     let method = parts.method;
     let effect = {
         let mut inner = shared.inner.lock().unwrap();
-        let body = serde_json::from_slice(&body).unwrap_or_default();
-        inner.seen.push(Seen { method: method.clone(), path: path.to_owned(), body });
+        let known = serde_json::from_slice(&body).unwrap_or_default();
+        inner.seen.push(Seen { method: method.clone(), path: path.to_owned(), body: known });
+        // What goes wrong afterwards is no excuse for a request.
+        if let Err(violation) = check(shared, &method, path, &parts.headers, &body) {
+            inner.violations.push(format!("{method} {path}: {violation}"));
+            return Ok(written(shared, path, Answer::new(422, error("Validation Failed"))));
+        }
         // Only the first that applies is used up.
         inner.faults.iter_mut().find_map(|fault| fault.take(&method, path).then(|| fault.effect.clone()))
     };
@@ -197,7 +249,7 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
     }
     let token = parts.headers.get("authorization").and_then(|value| value.to_str().ok());
     let response = if token == Some(&format!("Bearer {TOKEN}")) {
-        checked(shared, &method, path, &body)
+        carried_out(shared, &method, path, &body)
     } else {
         written(shared, path, Answer::new(401, error("Bad credentials")))
     };
@@ -208,21 +260,35 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Result<Response<
     }
 }
 
-/// Does what is asked, if the description and the permissions allow it.
-fn checked(shared: &Shared, method: &Method, path: &str, body: &Bytes) -> Response<Full<Bytes>> {
+/// What is wrong with a request: by the description, and with its headers.
+fn check(shared: &Shared, method: &Method, path: &str, headers: &HeaderMap, body: &Bytes) -> Result<(), String> {
+    let (bare, query) = path.split_once('?').unwrap_or((path, ""));
+    let call = shared.contract.find(method, bare, query).ok_or("no such call")?;
+    headers::check(headers, body)?;
+    call.check_request(body)
+}
+
+/// Does what is asked, if the permissions allow it.
+fn carried_out(shared: &Shared, method: &Method, path: &str, body: &Bytes) -> Response<Full<Bytes>> {
     let mut inner = shared.inner.lock().unwrap();
     let (bare, query) = path.split_once('?').unwrap_or((path, ""));
-    let Some(call) = shared.contract.find(method, bare, query) else {
-        inner.violations.push(format!("{method} {path}: no such call"));
-        return written(shared, path, Answer::not_found());
-    };
-    if let Err(violation) = call.check_request(body) {
-        inner.violations.push(format!("{method} {path}: {violation}"));
-        return written(shared, path, Answer::new(422, error("Validation Failed")));
-    }
+    let call = shared.contract.find(method, bare, query).expect("it was found before");
     let response = if inner.permits(needed(&call)) {
         let body = serde_json::from_slice(body).unwrap_or_default();
-        written(shared, path, inner.state.carry_out(&call, &body))
+        let mut answer = inner.state.carry_out(&call, &body);
+        match inner.broken {
+            Some(Broken::Unreadable) => unreadable(written(shared, path, answer)),
+            Some(Broken::Short) => {
+                // The first one once more in its place, as where a list changes between two pages.
+                if let Some((_, entries)) = &mut answer.list
+                    && let (Some(first), Some(last)) = (entries.first().cloned(), entries.last_mut())
+                {
+                    *last = first;
+                }
+                written(shared, path, answer)
+            }
+            None => written(shared, path, answer),
+        }
     } else {
         written(shared, path, Answer::new(403, error("Resource not accessible by integration")))
     };
@@ -263,6 +329,14 @@ impl Inner {
     }
 }
 
+/// The same answer, with a link that nobody can read.
+fn unreadable(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+    if let Some(link) = response.headers_mut().get_mut("link") {
+        *link = HeaderValue::from_bytes(b"<http://\xff>; rel=\"next\"").unwrap();
+    }
+    response
+}
+
 /// An answer as it is sent; of a list the page that `path` asks for, with the link to the next one.
 fn written(shared: &Shared, path: &str, answer: Answer) -> Response<Full<Bytes>> {
     let mut response =
@@ -277,8 +351,13 @@ fn written(shared: &Shared, path: &str, answer: Answer) -> Response<Full<Bytes>>
         if size * page < entries.len() {
             let others: String =
                 query.split('&').filter(|pair| !pair.starts_with("page=")).collect::<Vec<_>>().join("&");
-            let next = format!("{}{bare}?{others}&page={}", shared.address, page + 1);
-            response = response.header("link", format!("<{next}>; rel=\"next\", <{next}>; rel=\"last\""));
+            let links = *shared.links.lock().unwrap();
+            let address = if links == Links::Here { &shared.address } else { "https://github.internal/api/v3" };
+            let link = |page: usize| format!("<{address}{bare}?{others}&page={page}>");
+            let (next, last) = (link(page + 1), link(entries.len().div_ceil(size)));
+            if links != Links::Nowhere {
+                response = response.header("link", format!("{next}; rel=\"next\", {last}; rel=\"last\""));
+            }
         }
         body = match key {
             Some(key) => serde_json::json!({"total_count": entries.len(), key: shown}),

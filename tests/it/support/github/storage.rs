@@ -26,6 +26,14 @@ pub(crate) struct Package {
     pub(crate) of_person: bool,
     /// Whether the repository has the role Admin on it.
     pub(crate) is_admin: bool,
+    /// So many versions are counted and not listed.
+    pub(crate) unlisted: usize,
+    /// Whether something is pushed at every look.
+    pub(crate) restless: bool,
+    /// Digests of which somebody pushes an index, `pushed`, as soon as something is removed.
+    pub(crate) pushed_at_removal: Option<Vec<String>>,
+    /// Before so many more looks at its versions are over, somebody pushes an index, `pushed`, of these.
+    pub(crate) pushed_before_look: Option<(usize, Vec<String>)>,
     /// The newest first.
     pub(crate) versions: Vec<Version>,
 }
@@ -54,7 +62,15 @@ pub(crate) struct Cache {
 impl Storage {
     /// A new package, to which the repository has every right.
     pub(crate) fn package(&mut self, name: &str) {
-        let package = Package { of_person: false, is_admin: true, versions: Vec::new() };
+        let package = Package {
+            of_person: false,
+            is_admin: true,
+            unlisted: 0,
+            restless: false,
+            pushed_at_removal: None,
+            pushed_before_look: None,
+            versions: Vec::new(),
+        };
         self.packages.insert(name.to_owned(), package);
     }
 
@@ -176,7 +192,21 @@ impl Storage {
         };
         let Some(id) = call.path.get("package_version_id") else {
             return if call.id().contains("versions") {
-                Answer::list(None, package.versions.iter().map(|version| version.shown(&name)).collect())
+                for version in package.versions.iter_mut().filter(|_| package.restless) {
+                    version.updated += TimeDelta::seconds(1);
+                }
+                let pushed = package.pushed_before_look.take().and_then(|(looks, children)| match looks {
+                    1 => Some(children),
+                    _ => {
+                        package.pushed_before_look = Some((looks - 1, children));
+                        None
+                    }
+                });
+                if let Some(children) = pushed {
+                    self.index(&name, &["pushed"], &children.iter().map(String::as_str).collect::<Vec<_>>());
+                }
+                let versions = &self.packages[&name].versions;
+                Answer::list(None, versions.iter().map(|version| version.shown(&name)).collect())
             } else {
                 Answer::new(200, package.shown(&name))
             };
@@ -198,6 +228,9 @@ impl Storage {
             return Answer::new(400, json!({"message": LAST}));
         }
         package.versions.retain(|version| version.id != id);
+        if let Some(children) = package.pushed_at_removal.take() {
+            self.index(&name, &["pushed"], &children.iter().map(String::as_str).collect::<Vec<_>>());
+        }
         Answer::new(204, Value::Null)
     }
 }
@@ -207,7 +240,7 @@ impl Package {
         let url = format!("https://api.github.com/{name}");
         json!({
             "id": 1, "name": name, "package_type": "container", "url": url, "html_url": url, "visibility": "public",
-            "version_count": self.versions.len(), "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
+            "version_count": self.versions.len() + self.unlisted, "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
         })
     }
 }

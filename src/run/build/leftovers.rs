@@ -1,0 +1,292 @@
+//! What earlier builds left and nobody needs any more: images of ours without a name, stages that are not kept any more,
+//! and ledgers of pull requests that nobody builds any more.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join_all;
+
+use crate::cache::ledger::{CachedImage, ImageId, Ledger, LedgerKey, LedgerLabel, Refusal, STAGE_REPOSITORY, Scope};
+use crate::engine::{Engine, ImageDetails, ListedLedger, Parents};
+use crate::error::chain;
+
+/// A pull request's cache is given up if no build of it has written it for so long. It is lost to nobody: pull requests read
+/// the base branch's as well.
+const GIVEN_UP: TimeDelta = TimeDelta::days(14);
+
+/// Something that may go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Leftover {
+    /// The image.
+    id: ImageId,
+    /// All names that it may have; with another one it stays.
+    names: BTreeSet<String>,
+}
+
+/// What became of the images of earlier builds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Superseded {
+    /// Those that are still there.
+    pub(super) present: Vec<ImageId>,
+    /// Those of them that may go.
+    pub(super) removable: Vec<Leftover>,
+}
+
+/// Finds out what is left over.
+pub(super) struct Leftovers {
+    engine: Engine,
+    /// Every ledger of the engine before this run wrote one, with what its label says; nothing if one of them is of a newer
+    /// version: then nobody knows what is needed, and nothing is removed.
+    ledgers: Option<Vec<(ListedLedger, LedgerLabel)>>,
+}
+
+impl Leftovers {
+    pub(super) async fn look(engine: &Engine) -> Self {
+        Self { engine: engine.clone(), ledgers: engine.ledgers().await.ok().and_then(readable) }
+    }
+
+    /// What earlier builds of `own` made, by the ledgers of `before`, and `images` does not name any more.
+    pub(super) async fn superseded(
+        &self,
+        before: impl IntoIterator<Item = &Ledger>,
+        images: &[CachedImage],
+        own: &LedgerKey,
+    ) -> Superseded {
+        let looked_up = candidates(before, images).into_iter().map(|id| async move {
+            let details = self.engine.inspect_image(id.as_str()).await.ok().flatten();
+            details.map(|details| (id, details))
+        });
+        let present: Vec<(ImageId, ImageDetails)> = join_all(looked_up).await.into_iter().flatten().collect();
+        let removable = present.iter().filter_map(|(id, details)| {
+            let is_free = self.is_needed_by_others(id, |key| key != own) == Some(false);
+            Leftover::of(id, details, images).filter(|_| is_free)
+        });
+        Superseded { removable: removable.collect(), present: present.into_iter().map(|(id, _)| id).collect() }
+    }
+
+    /// Removes the ledgers of pull requests of the same GitHub repository that were given up before `now`, and what only they
+    /// name.
+    pub(super) async fn give_up(&self, own: &Scope, now: DateTime<Utc>) {
+        for (listed, label) in self.ledgers.iter().flatten().filter(|ledger| is_given_up(ledger, own, now)) {
+            let Ok(id) = listed.id.parse() else { continue };
+            self.remove(&Leftover { id, names: BTreeSet::from([listed.name.clone()]) }).await;
+            for id in label.images.iter().chain(&label.superseded) {
+                if self.is_needed_by_others(id, |key| *key != label.key) != Some(false) {
+                    continue;
+                }
+                let Some(details) = self.engine.inspect_image(id.as_str()).await.ok().flatten() else { continue };
+                if let Some(leftover) = Leftover::of(id, &details, &[]) {
+                    self.remove(&leftover).await;
+                }
+            }
+        }
+    }
+
+    /// Whether a ledger that `counts` names an image; unknown if there is one that cannot be read.
+    fn is_needed_by_others(&self, image: &ImageId, counts: impl Fn(&LedgerKey) -> bool) -> Option<bool> {
+        let ledgers = self.ledgers.as_ref()?;
+        Some(ledgers.iter().any(|(_, label)| counts(&label.key) && label.knows(image.as_str())))
+    }
+
+    /// Removes it, if nobody has taken it up meanwhile: by its id an engine removes an image also if it has got a name since.
+    /// An engine knows no removal with a condition, so this is as late as one can look. It refuses while a container uses the
+    /// image: then it goes after a later build.
+    pub(super) async fn remove(&self, leftover: &Leftover) {
+        let image = &leftover.id;
+        match self.engine.inspect_image(image.as_str()).await {
+            Ok(Some(details)) if leftover.is_free(&details) => {
+                let names = if details.tags.is_empty() { vec![image.to_string()] } else { details.tags };
+                for name in names {
+                    match self.engine.remove_image(&name, Parents::Keep).await {
+                        Ok(_) => tracing::debug!(%image, name, "image cache: removed what is not needed any more"),
+                        Err(error) => {
+                            tracing::debug!(%image, name, error = chain(&error), "image cache: not removed");
+                        }
+                    }
+                }
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::debug!(%image, error = chain(&error), "image cache: not looked at, and so not removed");
+            }
+        }
+    }
+}
+
+impl Leftover {
+    /// An image that has no name, or only names of stages that none of these images has.
+    fn of(id: &ImageId, details: &ImageDetails, kept: &[CachedImage]) -> Option<Self> {
+        let is_ours = |tag: &String| {
+            let is_stage = tag.strip_prefix(STAGE_REPOSITORY).is_some_and(|rest| rest.starts_with(':'));
+            is_stage && !kept.iter().any(|image| image.reference == *tag)
+        };
+        let all_ours = details.tags.iter().all(is_ours);
+        all_ours.then(|| Self { id: id.clone(), names: details.tags.iter().cloned().collect() })
+    }
+
+    /// Whether it has no name but those that it may have.
+    fn is_free(&self, details: &ImageDetails) -> bool {
+        details.tags.iter().all(|tag| self.names.contains(tag))
+    }
+}
+
+/// What the labels say; nothing if one of them is of a newer version, whose names are unknown. One that cannot be read at all
+/// needs nothing, because no build reads it.
+fn readable(listed: Vec<ListedLedger>) -> Option<Vec<(ListedLedger, LedgerLabel)>> {
+    let mut readable = Vec::with_capacity(listed.len());
+    for ledger in listed {
+        match LedgerLabel::read(&ledger.name, ledger.label.as_deref().unwrap_or_default()) {
+            Ok(label) => readable.push((ledger, label)),
+            Err(Refusal::Newer { .. }) => return None,
+            Err(_) => {}
+        }
+    }
+    Some(readable)
+}
+
+/// The images that the ledgers before name and the new one does not.
+fn candidates<'l>(before: impl IntoIterator<Item = &'l Ledger>, images: &[CachedImage]) -> BTreeSet<ImageId> {
+    let named =
+        before.into_iter().flat_map(|ledger| ledger.images.iter().map(|image| &image.id).chain(&ledger.superseded));
+    named.filter(|id| !images.iter().any(|image| image.id == **id)).cloned().collect()
+}
+
+fn is_given_up((listed, label): &&(ListedLedger, LedgerLabel), own: &Scope, now: DateTime<Utc>) -> bool {
+    let of_same_repository = own.repository().is_some() && label.key.scope.repository() == own.repository();
+    let is_old = listed.created.is_some_and(|written| now.signed_duration_since(written) > GIVEN_UP);
+    matches!(label.key.scope, Scope::Untrusted { .. }) && label.key.scope != *own && of_same_repository && is_old
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use chrono::{DateTime, TimeDelta, Utc};
+
+    use super::{GIVEN_UP, Leftover, candidates, is_given_up, readable};
+    use crate::cache::ledger::{
+        Build, BuildKind, BuildRecord, CachedImage, Identity, ImageId, Ledger, LedgerKey, LedgerLabel, Role, Salt,
+        Scope, Subject,
+    };
+    use crate::cache::records::Records;
+    use crate::engine::{ImageDetails, ListedLedger};
+
+    fn id(number: u32) -> ImageId {
+        format!("sha256:{number:064x}").parse().unwrap()
+    }
+
+    fn key(scope: Scope) -> LedgerKey {
+        LedgerKey { scope, identity: Identity { subject: Subject::Key("k".to_owned()), target: None } }
+    }
+
+    fn scope(pull_request: Option<u32>) -> Scope {
+        let repository = "o/r".to_owned();
+        match pull_request {
+            Some(number) => Scope::Untrusted { repository: Some(repository), reference: format!("pull/{number}") },
+            None => Scope::Trusted { repository, reference: "refs/heads/main".to_owned() },
+        }
+    }
+
+    fn image(role: Role, number: u32) -> CachedImage {
+        let reference = match &role {
+            Role::Final => "app:1".to_owned(),
+            Role::Stage { name } => key(scope(None)).stage_name(name),
+        };
+        CachedImage { role, reference, id: id(number), records: Records::default() }
+    }
+
+    fn stage(name: &str, number: u32) -> CachedImage {
+        image(Role::Stage { name: name.to_owned() }, number)
+    }
+
+    fn ledger(images: Vec<CachedImage>, superseded: Vec<ImageId>) -> Ledger {
+        let record = BuildRecord {
+            run: None,
+            at: Utc::now(),
+            commit: None,
+            seconds: 1.0,
+            run_seconds: None,
+            cached: 0,
+            total: 1,
+            kind: BuildKind::Cold,
+            image_bytes: None,
+            cache_times: None,
+        };
+        let build = Build {
+            event: None,
+            run_url: None,
+            images,
+            earlier: Vec::new(),
+            superseded,
+            steps: Vec::new(),
+            evidence: serde_json::Value::Null,
+            salt: Salt::keep(None),
+            record,
+        };
+        Ledger::successor(None, key(scope(None)), build)
+    }
+
+    fn tagged(tags: &[&str]) -> ImageDetails {
+        ImageDetails {
+            id: id(1).to_string(),
+            layers: Vec::new(),
+            labels: std::collections::BTreeMap::new(),
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            digests: Vec::new(),
+            size: 1,
+        }
+    }
+
+    #[test]
+    fn what_the_new_ledger_does_not_name_may_go_if_it_has_no_name_but_ours() {
+        let before = ledger(vec![image(Role::Final, 1), stage("build", 2), stage("renamed", 3)], vec![id(4), id(5)]);
+        let now = [image(Role::Final, 10), stage("build", 20), image(Role::Final, 5)];
+        assert_eq!(candidates([&before], &now), BTreeSet::from([id(1), id(2), id(3), id(4)]));
+
+        let [build, renamed] = ["build", "renamed"].map(|name| key(scope(None)).stage_name(name));
+        let leftover = |tags: &[&str]| Leftover::of(&id(3), &tagged(tags), &now);
+        assert_eq!(leftover(&[]).unwrap().names, BTreeSet::new());
+        assert_eq!(leftover(&[&build]), None, "the name of a stage that is kept");
+        assert_eq!(leftover(&[&renamed, "app:kept"]), None, "somebody gave it a name");
+        let found = leftover(&[&renamed]).unwrap();
+        assert!(found.is_free(&tagged(&[&renamed])) && found.is_free(&tagged(&[])));
+        assert!(!found.is_free(&tagged(&[&renamed, "app:kept"])), "somebody gave it a name meanwhile");
+    }
+
+    #[test]
+    fn a_pull_requests_ledger_is_given_up_and_nobody_elses() {
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let listed = |scope: Scope, age: TimeDelta| {
+            let key = key(scope);
+            let mut label = serde_json::to_value(&key).unwrap();
+            label["schema"] = 1.into();
+            label["images"] = serde_json::json!([]);
+            let label = label.to_string();
+            let listed = ListedLedger {
+                name: key.name(),
+                id: id(1).to_string(),
+                label: Some(label.clone()),
+                created: now.checked_sub_signed(age),
+            };
+            let label = LedgerLabel::read(&listed.name, &label).unwrap();
+            (listed, label)
+        };
+        let old = GIVEN_UP + TimeDelta::seconds(1);
+        let given_up = |theirs: Scope, age, own: Scope| is_given_up(&&listed(theirs, age), &own, now);
+        assert!(given_up(scope(Some(7)), old, scope(None)));
+        assert!(given_up(scope(Some(7)), old, scope(Some(8))));
+        assert!(!given_up(scope(Some(7)), GIVEN_UP, scope(None)));
+        assert!(!given_up(scope(Some(7)), old, scope(Some(7))), "this run's own");
+        assert!(!given_up(scope(None), old, scope(None)));
+        assert!(!given_up(scope(Some(7)), old, Scope::Local));
+        let other = Scope::Trusted { repository: "o/other".to_owned(), reference: "refs/heads/main".to_owned() };
+        assert!(!given_up(scope(Some(7)), old, other));
+
+        let (fine, _) = listed(scope(None), old);
+        let broken = ListedLedger { label: None, ..fine.clone() };
+        assert_eq!(readable(vec![fine.clone(), broken]).unwrap().len(), 1);
+        let newer =
+            ListedLedger { label: fine.label.as_ref().map(|l| l.replace("\"schema\":1", "\"schema\":2")), ..fine };
+        assert_eq!(readable(vec![newer]), None);
+    }
+}
