@@ -1,7 +1,7 @@
 //! One image by a BuildKit solve.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -220,6 +220,7 @@ impl Solving<'_> {
             let solved = self.solve(self.request.clone(), self.with.cancelled).await;
             return Attempt { imported: solved.trace.has_import(), solved, without_offer: None };
         };
+        let begun = Instant::now();
         let (solved, vanished) = self.solve_while_served(self.request.clone().with_import(import(offer))).await;
         let imported = solved.trace.has_import();
         // What the builder has taken over of a registry's layers it would ask for again.
@@ -227,6 +228,7 @@ impl Solving<'_> {
         let Some(because) = self.lost(&solved, vanished, blames) else {
             return Attempt { solved, without_offer: None, imported };
         };
+        tracing::debug!("image cache: given up in {} ms", begun.elapsed().as_millis());
         if !of_registry {
             tracing::debug!(image = self.build.target.name, because, "the build is repeated without the records");
             let (again, vanished) = self.solve_while_served(self.request.clone()).await;

@@ -134,12 +134,13 @@ pub async fn execute(plan: &BuildPlan, with: &Execution<'_>) -> Vec<Built> {
             }
         }
     });
+    let mut ended = join_all(builds).await;
+    // First: what another image of the run ran is new to this one as well, and to be kept.
+    shared::attribute(&mut ended.iter_mut().map(|ended| &mut ended.outcome).collect::<Vec<_>>(), plan);
     // What follows is little more than a question to the builder for each image; but while another build is at work, it
     // would be told of that one's steps, and they of it.
-    let mut built = keep::keep_all(plan, join_all(builds).await, with).await;
-    let mut outcomes: Vec<&mut ImageOutcome> = built.iter_mut().map(|built| &mut built.outcome).collect();
-    shared::attribute(&mut outcomes, plan);
-    of_run(&mut outcomes, &shared::relations(plan));
+    let mut built = keep::keep_all(plan, ended, with).await;
+    of_run(&mut built.iter_mut().map(|built| &mut built.outcome).collect::<Vec<_>>(), &shared::relations(plan));
     built
 }
 

@@ -199,8 +199,10 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_connection_is_not_repeated() {
-        let error = SolveError::Disconnected { message: "layer does not exist".to_owned() };
-        assert_eq!(because(&error, &Trace::default()), None);
+    fn a_lost_connection_and_a_cancelled_build_are_not_repeated() {
+        let disconnected = SolveError::Disconnected { message: "layer does not exist".to_owned() };
+        for error in [disconnected, SolveError::Cancelled] {
+            assert_eq!(because(&error, &Trace::default()), None, "{error}");
+        }
     }
 }
