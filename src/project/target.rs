@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::dockerfile::IntermediateStage;
 use crate::image::ImageReference;
 use crate::secret::Secret;
 
@@ -67,6 +68,12 @@ impl Target {
     /// Whether the steps of both are the same, as far as both need them: the same context and Dockerfile.
     pub fn has_sources_of(&self, other: &Self) -> bool {
         self.context == other.context && self.dockerfile == other.dockerfile
+    }
+
+    /// The stages of its Dockerfile that it copies from and does not build on.
+    pub fn intermediate_stages(&self, parsed: &super::dockerfile::Dockerfile) -> Vec<IntermediateStage> {
+        let contexts = self.named_contexts.keys().cloned().collect();
+        parsed.intermediate_stages(self.stage.as_deref(), &self.build_args, &contexts)
     }
 
     /// A target of which nothing but its sources is known.

@@ -23,7 +23,7 @@ use super::{Run, secrets};
 use crate::buildkit::mask::Masks;
 use crate::buildkit::session::Credentials;
 use crate::buildkit::usage::Dated;
-use crate::buildkit::{Connection, usage, workers};
+use crate::buildkit::{Connection, workers};
 use crate::cache::ledger::{Access, identities};
 use crate::cache::records::{Importer, Offer, Records};
 use crate::engine::{Engine, ImageStore};
@@ -42,7 +42,7 @@ use crate::registry::{Layers, Login, Registries};
 use crate::report::progress::{self, Colour};
 use crate::runner::{ExitCode, Mode, Signal};
 use crate::survey::cache::registry::RemoteRecords;
-use crate::survey::cache::{Found, Lookup, Previous};
+use crate::survey::cache::{Found, Holds, Lookup, Previous, Seen};
 use marks::Marks;
 
 /// How long a registry may take for one answer.
@@ -164,9 +164,11 @@ async fn prepare(run: &Run, inputs: &BuildInputs) -> Result<Prepared, ExitCode> 
     };
     let (marks, mut warnings) = Marks::read(&project.targets, &engine).await;
     let facts = engine_facts(&project, &engine, &builder).await;
-    let builder_before = match connection {
-        Some(connection) => usage::dated(connection).await.ok(),
-        None => None,
+    let holds = connection.map(Holds::of);
+    let ask = async {
+        if let Some(holds) = &holds {
+            holds.ask().await;
+        }
     };
     let registries = Registries::new(logins(inputs), REGISTRY);
     let places = cache_places(run, inputs, &project.targets, &builder, &mut warnings);
@@ -178,14 +180,18 @@ async fn prepare(run: &Run, inputs: &BuildInputs) -> Result<Prepared, ExitCode> 
             }
         };
         project.targets.iter_mut().zip(&marks.of_builds).for_each(clear);
+        ask.await;
         Caches::default()
     } else {
-        let looked = Looked { inputs, marks: &marks.of_builds, engine: &engine, connection };
-        let found = image_caches(run, &looked, &mut project, &places, &registries).await;
+        let looked =
+            Looked { inputs, marks: &marks.of_builds, engine: &engine, builder: connection.zip(holds.as_ref()) };
+        let caches = image_caches(run, &looked, &mut project, &places, &registries);
+        let (found, ()) = tokio::join!(caches, ask);
         warnings.extend(registries::ways_to_sources(run, inputs, &engine, &found.caches).await);
         found
     };
     project.warnings.extend(warnings);
+    let builder_before = holds.and_then(Holds::told);
     let layers = Layers::new(remote.iter().flatten().flat_map(RemoteRecords::layers));
     let plan = plan(&project.targets, &project.dockerfiles, caches, &wanted, &facts).map_err(|errors| {
         errors.iter().for_each(|error| run.explain(&error.to_string(), error.help()));
@@ -243,7 +249,8 @@ struct Looked<'a> {
     inputs: &'a BuildInputs,
     marks: &'a [Option<ClearMark>],
     engine: &'a Engine,
-    connection: Option<&'a Connection>,
+    /// Its BuildKit, and what that holds.
+    builder: Option<(&'a Connection, &'a Holds<'a>)>,
 }
 
 /// What the image cache has for each target.
@@ -266,7 +273,7 @@ async fn image_caches(
     registries: &Registries,
 ) -> Caches {
     let Project { targets, dockerfiles, .. } = project;
-    let Some(connection) = with.connection else {
+    let Some((connection, holds)) = with.builder else {
         targets.iter_mut().zip(with.marks).for_each(classic_sources);
         return Caches::default();
     };
@@ -274,7 +281,8 @@ async fn image_caches(
     let access = Access::of(&run.context);
     let identities = identities(targets.iter(), with.inputs.cache_key.as_deref(), &with.engine.info().platform);
     let oldest = with.inputs.cache_max_age.and_then(|age| Utc::now().checked_sub_signed(age));
-    let lookup = Lookup { engine: with.engine, connection, access: &access, oldest, registries };
+    let seen = Seen::new(with.engine);
+    let lookup = Lookup { engine: with.engine, seen: &seen, connection, holds, access: &access, oldest, registries };
     let found = targets.iter().zip(dockerfiles.iter()).zip(&identities).zip(places);
     let found = found.map(|(((target, dockerfile), identity), place)| {
         lookup.find(target, dockerfile.as_ref(), identity.as_ref(), place.as_ref())

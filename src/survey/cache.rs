@@ -6,13 +6,19 @@
 mod bases;
 mod foreign;
 pub mod registry;
+mod seen;
+
+pub use seen::Seen;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
+use tokio::sync::OnceCell;
 
 use crate::buildkit::Connection;
+use crate::buildkit::usage::{self, Dated};
 use crate::cache::ledger::{Access, Identity, Ledger, LedgerKey, Role};
 use crate::cache::records::Records;
 use crate::engine::{Engine, ImageDetails, ImageStore};
@@ -32,14 +38,43 @@ use crate::plan::build::cache_to::CachePlace;
 pub struct Lookup<'a> {
     /// The engine.
     pub engine: &'a Engine,
+    /// What was seen of its images; the targets of a run have most of them in common.
+    pub seen: &'a Seen<'a>,
     /// Its BuildKit.
     pub connection: &'a Connection,
+    /// What it holds, which is to be known before anything is asked of it that it keeps.
+    pub holds: &'a Holds<'a>,
     /// What this run may read.
     pub access: &'a Access,
     /// Records made before are not offered.
     pub oldest: Option<DateTime<Utc>>,
     /// The registries.
     pub registries: &'a Registries,
+}
+
+/// What the builder holds, if it tells it: asked once, by whoever needs to know it first.
+#[derive(Debug)]
+pub struct Holds<'a> {
+    connection: &'a Connection,
+    told: OnceCell<Option<Vec<Dated>>>,
+}
+
+impl<'a> Holds<'a> {
+    /// Of a builder that was not asked yet.
+    pub fn of(connection: &'a Connection) -> Self {
+        Self { connection, told: OnceCell::new() }
+    }
+
+    /// Waits until it is known.
+    pub async fn ask(&self) {
+        self.told.get_or_init(async || usage::dated(self.connection).await.ok()).await;
+    }
+
+    /// What was told.
+    #[must_use]
+    pub fn told(self) -> Option<Vec<Dated>> {
+        self.told.into_inner().flatten()
+    }
 }
 
 /// What was found for one target.
@@ -89,8 +124,12 @@ impl Lookup<'_> {
         place: Option<&CachePlace>,
     ) -> Found {
         let keys = identity.map(|identity| self.access.keys(identity)).unwrap_or_default();
-        let (ledgers, (images, elsewhere, mut unused), bases) =
-            tokio::join!(self.ledgers(&keys), self.images(target), self.bases(target, dockerfile));
+        let (ledgers, (images, elsewhere, mut unused), bases, ()) = tokio::join!(
+            self.ledgers(&keys),
+            self.images(target),
+            self.bases(target, dockerfile),
+            self.foresee_stages(keys.first(), target, dockerfile),
+        );
         let (elsewhere, named) = in_registries(elsewhere);
         let (remote, without) = self.remote(place, &named).await;
         unused.extend(without);
@@ -178,14 +217,14 @@ impl Lookup<'_> {
     async fn images(
         &self,
         target: &Target,
-    ) -> (Vec<(ImageReference, ImageDetails)>, Vec<CacheSource>, Vec<UnusedSource>) {
+    ) -> (Vec<(ImageReference, Arc<ImageDetails>)>, Vec<CacheSource>, Vec<UnusedSource>) {
         let implied = target.tags.first().filter(|_| target.cache_from.is_empty()).cloned().map(CacheSource::Image);
         let sources = target.cache_from.iter().cloned().chain(implied.clone());
         let looked_up = sources.map(|source| async {
             match &source {
-                CacheSource::Image(reference) => match self.engine.inspect_image(&reference.to_string()).await {
-                    Ok(Some(details)) => Ok((reference.clone(), details)),
-                    Ok(None) | Err(_) => Err(source),
+                CacheSource::Image(reference) => match self.seen.image(&reference.to_string()).await {
+                    Some(details) => Ok((reference.clone(), details)),
+                    None => Err(source),
                 },
                 CacheSource::BuildKit(_) => Err(source),
             }
@@ -207,13 +246,18 @@ impl Lookup<'_> {
         (images, elsewhere, absent)
     }
 
+    /// Looks at the images of stages that the run's own ledger will name, if there is one: by then they have been seen.
+    async fn foresee_stages(&self, own: Option<&LedgerKey>, target: &Target, dockerfile: Option<&Dockerfile>) {
+        let stages = dockerfile.map(|dockerfile| target.intermediate_stages(dockerfile)).unwrap_or_default();
+        let names = own.into_iter().flat_map(|own| stages.iter().map(|stage| own.stage_name(&stage.target())));
+        join_all(names.map(|name| async move { self.seen.image(&name).await })).await;
+    }
+
     /// The candidates' images that the engine has, by id.
-    async fn present(&self, candidates: &[Candidate]) -> BTreeMap<String, ImageDetails> {
+    async fn present(&self, candidates: &[Candidate]) -> BTreeMap<String, Arc<ImageDetails>> {
         let ids: BTreeSet<&str> = candidates.iter().map(|candidate| candidate.image_id.as_str()).collect();
-        let looked_up = ids.into_iter().map(|id| async move {
-            let details = self.engine.inspect_image(id).await.ok().flatten()?;
-            Some((id.to_owned(), details))
-        });
+        let looked_up =
+            ids.into_iter().map(|id| async move { Some((id.to_owned(), self.seen.image_with_id(id).await?)) });
         join_all(looked_up).await.into_iter().flatten().collect()
     }
 }
@@ -258,7 +302,7 @@ fn candidates(ledger: &Ledger) -> impl Iterator<Item = Candidate> {
 }
 
 /// What of a ledger is there, if the image itself is.
-fn complete(ledger: &Ledger, present: &BTreeMap<String, ImageDetails>) -> Option<Complete> {
+fn complete(ledger: &Ledger, present: &BTreeMap<String, Arc<ImageDetails>>) -> Option<Complete> {
     let mut there = ledger.images.iter().filter(|image| present.contains_key(image.id.as_str()));
     let image_id = there.find(|image| image.role == Role::Final)?.id.to_string();
     Some(Complete { image_id })

@@ -1,6 +1,6 @@
 //! What follows a build so that its image is a cache for the next: requests of our own, none of which touches the image.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{Facts, ImageCache, Local, LocalSource};
 use crate::buildkit::solve::{CacheEntry, Exporter, SolveRequest};
@@ -88,10 +88,9 @@ pub(super) fn plan(
 ) -> Option<Keep> {
     let key = cache.ledger.as_ref()?;
     let store = if facts.containerd_store { Store::Containerd } else { Store::GraphDriver };
-    let contexts: BTreeSet<String> = target.named_contexts.keys().cloned().collect();
     let stages: Vec<KeptStage> = dockerfile
         .filter(|_| cache.stages)
-        .map(|dockerfile| dockerfile.intermediate_stages(target.stage.as_deref(), &target.build_args, &contexts))
+        .map(|dockerfile| target.intermediate_stages(dockerfile))
         .unwrap_or_default()
         .into_iter()
         .map(|intermediate| {

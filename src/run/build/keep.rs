@@ -89,8 +89,8 @@ impl Keeper<'_> {
             return notes;
         }
         // Another run may have written the ledger meanwhile: what it names would be nobody's.
-        let meanwhile = self.meanwhile(&keep.key).await;
-        let leftovers = self.leftovers.get_or_init(|| Leftovers::look(&self.prepared.engine)).await;
+        let look = self.leftovers.get_or_init(|| Leftovers::look(&self.prepared.engine));
+        let (meanwhile, leftovers) = tokio::join!(self.meanwhile(&keep.key), look);
         let before = previous.into_iter().chain(meanwhile.as_ref());
         let Superseded { mut present, removable } = leftovers.superseded(before, &images, &keep.key).await;
         present.truncate(REMEMBERED);

@@ -19,7 +19,7 @@ impl Lookup<'_> {
         let Some(dockerfile) = dockerfile.filter(|_| is_native && !info.has_buildkit_0_8()) else { return Vec::new() };
         let names = evidence::bases(dockerfile, target.stage.as_deref(), &target.build_args).into_values();
         let looked_up = names.filter_map(|name| image(target, name)).map(|name| async move {
-            let details = self.engine.inspect_image(&name).await.ok().flatten()?;
+            let details = self.seen.image(&name).await?;
             base(&details, &info.store, &info.platform)
         });
         join_all(looked_up).await.into_iter().flatten().collect()

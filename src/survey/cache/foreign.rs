@@ -102,6 +102,7 @@ impl Lookup<'_> {
     }
 
     async fn inline(&self, reference: &ImageReference, image: &ImageDetails) -> Result<Candidate, String> {
+        self.holds.ask().await;
         let config = self.config(reference).await?;
         let has_records = Records::from_image_config(&config).map_err(|error| chain(&error))?.is_some();
         let records = match self.engine.info().store {

@@ -1,5 +1,6 @@
 //! Layers that go away between the look at the engine and the build: it is done once more, without records.
 
+use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,8 @@ on_every_engine!(images_that_go_away_before_the_build_cost_their_cache_and_nothi
     let action = Action::new(&proxy.engine(engine), scene.project.path()).input("tags", &scene.tag);
     let finished = action.variable("RUNNER_DEBUG", "1").run().expect_code(0);
     let tried = given_up(&finished.stdout).saturating_sub(*removing.lock().unwrap());
-    println!("{}: records of layers that are gone were given up in {tried:?}", engine.name);
+    let told = format!("{}: records of layers that are gone were given up in {tried:?}\n", engine.name);
+    std::io::stdout().write_all(told.as_bytes()).unwrap();
     assert!(tried < TRIED, "{tried:?}");
     scene.assert_final(COMMIT, "built once more");
     assert_eq!(finished.cached().0, 0, "{}", finished.stdout);
