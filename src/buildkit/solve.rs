@@ -100,6 +100,13 @@ impl SolveRequest {
         self
     }
 
+    /// The same with everything taken from the builder that it has.
+    #[must_use]
+    pub fn with_cache(mut self) -> Self {
+        self.attributes.remove("no-cache");
+        self
+    }
+
     /// The same with nothing taken from a cache.
     #[must_use]
     pub fn without_cache(mut self) -> Self {

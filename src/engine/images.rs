@@ -68,6 +68,8 @@ pub struct ImageDetails {
     pub digests: Vec<String>,
     /// Bytes.
     pub size: u64,
+    /// The platform that the layers are for, as `linux/amd64`, `linux/arm/v7`; `None` if it does not say.
+    pub platform: Option<String>,
 }
 
 /// What becomes of the untagged images that an image was made from by the classic builder: they are its cache.
@@ -230,8 +232,9 @@ impl From<ImageSummary> for Image {
 
 impl From<Inspection> for ImageDetails {
     fn from(mut image: Inspection) -> Self {
-        let labels = image.labels();
+        let (labels, platform) = (image.labels(), image.platform());
         Self {
+            platform,
             id: image.id,
             layers: image.root_fs.and_then(|root| root.layers).unwrap_or_default(),
             labels,

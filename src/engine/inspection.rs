@@ -31,9 +31,24 @@ pub(super) struct Inspection {
     #[serde(rename = "RootFS")]
     pub(super) root_fs: Option<RootFs>,
     pub(super) size: Option<i64>,
+    os: Option<String>,
+    architecture: Option<String>,
+    variant: Option<String>,
 }
 
 impl Inspection {
+    /// The platform of the content that it tells of, as `linux/amd64`; of an index the engine's own, or another one where it has
+    /// nothing else (moby `daemon/containerd/platform_matchers.go`, `matchAllWithPreference`). `None` if it does not say.
+    pub(super) fn platform(&self) -> Option<String> {
+        let (os, architecture) = (self.os.as_deref()?, self.architecture.as_deref()?);
+        match self.variant.as_deref().filter(|variant| !variant.is_empty()) {
+            Some(variant) if (architecture, variant) != ("arm64", "v8") => {
+                Some(format!("{os}/{architecture}/{variant}"))
+            }
+            Some(_) | None => Some(format!("{os}/{architecture}")),
+        }
+    }
+
     /// The labels of the configuration.
     pub(super) fn labels(&mut self) -> BTreeMap<String, String> {
         self.config.as_mut().and_then(|config| config.labels.take()).unwrap_or_default()

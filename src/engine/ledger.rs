@@ -9,18 +9,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use bollard::query_parameters::ListImagesOptions;
-use bytes::Bytes;
-use chrono::{DateTime, SecondsFormat, Utc};
-use futures_util::TryStreamExt;
-use http_body_util::Full;
-use serde::Serialize;
-use serde_json::json;
-use sha2::{Digest, Sha256};
+use chrono::{DateTime, Utc};
 
+use super::empty::EmptyImage;
 use super::inspection::Inspection;
-use super::load::LoadMessage;
-use super::transport::post;
-use super::{Engine, EngineError, Image, Parents};
+use super::{Engine, EngineError, Image, ImageStore, Parents};
+use crate::image::RESERVED_NAMESPACE;
 
 /// The repository of all ledgers; the tag tells whose.
 pub const LEDGER_REPOSITORY: &str = "watchparty-cache/ledger";
@@ -81,19 +75,8 @@ impl Engine {
         predecessor: Option<&str>,
     ) -> Result<(), EngineError> {
         let action = format!("write the ledger {name}");
-        let archive = archive(&self.info.platform, name, label, document, created)
-            .map_err(|source| EngineError::Malformed { action: action.clone(), source: source.into() })?;
-        let request = post("/images/load?quiet=1", "application/x-tar", Full::new(Bytes::from(archive)))
-            .map_err(|error| error.into_engine_error(&action))?;
-        let messages = self.transport.clone().post_streaming::<_, LoadMessage>(action.clone(), request);
-        messages
-            .try_for_each(|message| {
-                std::future::ready(match message.error {
-                    Some(message) => Err(EngineError::Refused { action: action.clone(), status: 200, message }),
-                    None => Ok(()),
-                })
-            })
-            .await?;
+        let labels = [(LABEL, label), (RESERVED_NAMESPACE, "ledger")].into();
+        self.load_empty(&action, &EmptyImage { name, labels, author: document, created }).await?;
         self.remove_nameless_ledgers(predecessor).await
     }
 
@@ -178,6 +161,20 @@ impl Engine {
         Ok(nameless)
     }
 
+    /// The ids of images with a label that have no name, in an engine with a graph driver: the containerd store keeps none, and calls
+    /// others dangling.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn nameless_with(&self, label: &str) -> Result<BTreeSet<String>, EngineError> {
+        if self.info.store == ImageStore::Containerd {
+            return Ok(BTreeSet::new());
+        }
+        let images = self.list_filtered("look for images without a name", "dangling", "true").await?;
+        let is_one = |image: &Image| image.tags.is_empty() && image.labels.contains_key(label);
+        Ok(images.into_iter().filter(is_one).map(|image| image.id).collect())
+    }
+
     /// What the engine refuses is left to the next writer: another may have been faster (status 404, and on a graph driver
     /// 500, `unrecognized image ID`), a container may have been made from it (409).
     pub(super) async fn remove_leftover(&self, image: &str) -> Result<(), EngineError> {
@@ -208,44 +205,4 @@ impl From<Inspection> for FoundLedger {
         };
         Self { id: Some(image.id), content }
     }
-}
-
-/// An entry of a `docker save` archive's `manifest.json`, which every engine loads (moby, `image/tarexport`).
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Manifest<'a> {
-    config: &'a str,
-    repo_tags: [&'a str; 1],
-    layers: [&'a str; 0],
-}
-
-/// A `docker save` archive of one image: a configuration, no layers.
-fn archive(
-    platform: &str,
-    name: &str,
-    label: &str,
-    document: &str,
-    created: DateTime<Utc>,
-) -> Result<Vec<u8>, std::io::Error> {
-    let (os, architecture) = platform.split_once('/').unwrap_or((platform, ""));
-    let config = serde_json::to_vec(&json!({
-        "os": os,
-        "architecture": architecture,
-        "created": created.to_rfc3339_opts(SecondsFormat::Nanos, true),
-        "author": document,
-        "config": {"Labels": {LABEL: label}},
-        "rootfs": {"type": "layers", "diff_ids": []},
-    }))?;
-    let hex: String = Sha256::digest(&config).iter().map(|byte| format!("{byte:02x}")).collect();
-    let config_path = format!("{hex}.json");
-    let manifest = serde_json::to_vec(&[Manifest { config: &config_path, repo_tags: [name], layers: [] }])?;
-
-    let mut archive = tar::Builder::new(Vec::new());
-    for (path, content) in [("manifest.json", &manifest), (config_path.as_str(), &config)] {
-        let mut header = tar::Header::new_ustar();
-        header.set_mode(0o644);
-        header.set_size(content.len().try_into().map_err(std::io::Error::other)?);
-        archive.append_data(&mut header, path, content.as_slice())?;
-    }
-    archive.into_inner()
 }

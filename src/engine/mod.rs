@@ -7,6 +7,8 @@
 mod builders;
 mod classic;
 mod containers;
+mod distrust;
+mod empty;
 mod error;
 mod images;
 mod info;

@@ -16,6 +16,7 @@ use super::ledger::NAMING;
 use super::settle::settled;
 use super::transport::{post, target};
 use super::{Engine, EngineError, Image, Parents};
+use crate::image::RESERVED_NAMESPACE;
 
 /// The repository of all tombstones; the tag tells the cleared repository.
 pub const TOMBSTONE_REPOSITORY: &str = "watchparty-cache/tombstone";
@@ -79,7 +80,7 @@ impl Tombstone {
     /// In single quotes the Dockerfile parser takes everything as it is; a quote of our own is escaped in JSON's way.
     fn label_instruction(&self) -> Result<String, serde_json::Error> {
         let json = serde_json::to_string(&Document { schema: SCHEMA, tombstone: self })?;
-        Ok(format!("LABEL {LABEL}='{}'", json.replace('\'', "\\u0027")))
+        Ok(format!("LABEL {LABEL}='{}' {RESERVED_NAMESPACE}=tombstone", json.replace('\'', "\\u0027")))
     }
 }
 
@@ -245,14 +246,14 @@ mod tests {
     fn writes_json_into_a_label() {
         assert_eq!(
             Tombstone { run_url: Some("it's".into()), ..tombstone() }.label_instruction().unwrap(),
-            r#"LABEL watchparty-cache.tombstone='{"schema":1,"repository":"ghcr.io/org/app","clearedAt":"2027-01-15T08:00:00Z","runUrl":"it\u0027s","builderCleared":true}'"#
+            r#"LABEL watchparty-cache.tombstone='{"schema":1,"repository":"ghcr.io/org/app","clearedAt":"2027-01-15T08:00:00Z","runUrl":"it\u0027s","builderCleared":true}' watchparty-cache=tombstone"#
         );
     }
 
     #[test]
     fn reads_back_what_it_wrote_and_nothing_else() {
         let instruction = tombstone().label_instruction().unwrap();
-        let json = instruction.split_once('=').unwrap().1.trim_matches('\'');
+        let json = instruction.split('\'').nth(1).unwrap();
         assert_eq!(read(json), Mark::Known(tombstone()));
         assert_eq!(read(&json.replace("\"schema\":1", "\"schema\":2")), Mark::Unknown);
         assert_eq!(read("{}"), Mark::Unknown);

@@ -29,9 +29,9 @@ const PRUNE_ROUNDS: usize = 12;
 const RELEASE: Duration = Duration::from_secs(2);
 const RELEASE_PAUSE: Duration = Duration::from_millis(250);
 /// Marks are tiny images, but many; after a signal there is little time: the runner kills after ten seconds, and what was
-/// begun is to be ended first, and marked then.
+/// begun is to be ended first, and marked then. Both fit into the time that a run has for an orderly end (`run::PATIENCE`).
 const ANY_TIME: Duration = Duration::from_secs(120);
-const HURRY: Duration = Duration::from_secs(3);
+const HURRY: Duration = Duration::from_secs(2);
 const CANCELLED: &str = "cancelled before it was done";
 
 /// Why the builder could not do what it was asked for.

@@ -10,10 +10,12 @@ mod push;
 mod registries;
 mod stale;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -29,6 +31,7 @@ use crate::cache::records::{Importer, Offer, Records};
 use crate::engine::{Engine, ImageStore};
 use crate::error::chain;
 use crate::execute::build::{Built, Execution, Progress, execute};
+use crate::image::ImageReference;
 use crate::inputs::{BuildInputs, Source};
 use crate::outcome::baseline::Gate;
 use crate::outcome::build::CacheSource as Origin;
@@ -198,6 +201,7 @@ async fn prepare(run: &Run, inputs: &BuildInputs) -> Result<Prepared, ExitCode> 
         ExitCode::BadInputs
     })?;
     login::check(run, &inputs.registry_auth, &plan)?;
+    project.warnings.extend(distrust(run, &project.targets, &engine).await);
     project.warnings.iter().chain(&plan.warnings).for_each(|warning| run.console.warning(warning));
     Ok(Prepared {
         run_id: uuid::Uuid::new_v4().to_string(),
@@ -213,6 +217,19 @@ async fn prepare(run: &Run, inputs: &BuildInputs) -> Result<Prepared, ExitCode> 
         remote,
         layers,
     })
+}
+
+/// Marks every name that this run gives to an image, if nobody vouches for what it builds; gives a line for each that could not be
+/// marked.
+async fn distrust(run: &Run, targets: &[Target], engine: &Engine) -> Vec<String> {
+    if !Access::of(&run.context).own.is_untrusted() {
+        return Vec::new();
+    }
+    let tags: BTreeSet<String> =
+        targets.iter().flat_map(|target| &target.tags).map(ImageReference::canonical).collect();
+    let names = tags.iter().filter_map(|tag| tag.parse::<ImageReference>().ok());
+    let marked = join_all(names.map(|name| async move { engine.distrust(&name).await })).await;
+    marked.into_iter().filter_map(|marked| Some(chain(&marked.err()?))).collect()
 }
 
 /// Where the cache of each target is in a registry.
@@ -287,7 +304,7 @@ async fn image_caches(
     let found = found.map(|(((target, dockerfile), identity), place)| {
         lookup.find(target, dockerfile.as_ref(), identity.as_ref(), place.as_ref())
     });
-    let found = futures_util::future::join_all(found).await;
+    let found = join_all(found).await;
     let (mut local, mut all) = (Vec::new(), Caches::default());
     for ((target, mark), found) in targets.iter_mut().zip(with.marks).zip(found) {
         let Found { previous, records, mut remote, cache, elsewhere, sources } = found;

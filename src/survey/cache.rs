@@ -352,6 +352,7 @@ mod tests {
             tags: Vec::new(),
             digests: Vec::new(),
             size: 1,
+            platform: None,
         }
     }
 

@@ -172,8 +172,11 @@ mod tests {
 
     #[test]
     fn a_run_looks_for_its_own_first() {
-        let access =
-            Access { own: trusted("refs/heads/x"), reads: vec![trusted("refs/heads/x"), trusted("refs/heads/main")] };
+        let access = Access {
+            own: trusted("refs/heads/x"),
+            reads: vec![trusted("refs/heads/x"), trusted("refs/heads/main")],
+            default_branch: None,
+        };
         let identity = image("app", None);
         let keys = access.keys(&identity);
         assert_eq!(keys[0], access.own_key(&identity));

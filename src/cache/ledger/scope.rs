@@ -17,6 +17,9 @@ const TRUSTED_EVENTS: [&str; 7] =
 /// Not `pull_request_target`, which runs with them, and which a layer from the pull request's own run could betray.
 const PULL_REQUEST_EVENTS: [&str; 3] = ["pull_request", "pull_request_review", "pull_request_review_comment"];
 
+/// What the refs of their scope begin with. An event has no such name.
+const PULL_REQUEST: &str = "pull/";
+
 /// The builds that write the same ledgers: a part of a ledger's key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "class", rename_all = "camelCase")]
@@ -49,6 +52,8 @@ pub struct Access {
     pub own: Scope,
     /// Where it looks, in this order, each once: its own first, then the base branch's, then the default branch's.
     pub reads: Vec<Scope>,
+    /// Where pushes to the default branch write, if the event says which branch that is.
+    pub default_branch: Option<Scope>,
 }
 
 impl Scope {
@@ -81,6 +86,16 @@ impl Scope {
             | (Self::Untrusted { .. }, Self::Trusted { .. } | Self::Local)
             | (Self::Local, Self::Trusted { .. } | Self::Untrusted { .. }) => false,
         }
+    }
+
+    /// Whether nobody vouches for what such a run builds.
+    pub fn is_untrusted(&self) -> bool {
+        matches!(self, Self::Untrusted { .. })
+    }
+
+    /// Whether it is a pull request's own, which runs without the repository's secrets.
+    pub fn has_no_secrets(&self) -> bool {
+        matches!(self, Self::Untrusted { reference, .. } if reference.starts_with(PULL_REQUEST))
     }
 
     /// The repository that GitHub runs the build for.
@@ -125,21 +140,24 @@ impl Access {
             Scope::Untrusted { .. } => [context.base_branch.as_ref(), context.default_branch.as_ref()],
             Scope::Local => [None, None],
         };
+        let pushed = |branch: &String| {
+            let repository = own.repository()?.to_owned();
+            Some(Scope::Trusted { repository, reference: format!("refs/heads/{branch}") })
+        };
         let mut reads = vec![own.clone()];
-        for branch in branches.into_iter().flatten() {
-            let Some(repository) = own.repository().map(str::to_owned) else { break };
-            let scope = Scope::Trusted { repository, reference: format!("refs/heads/{branch}") };
+        for scope in branches.into_iter().flatten().filter_map(pushed) {
             if !reads.contains(&scope) {
                 reads.push(scope);
             }
         }
-        Self { own, reads }
+        let default_branch = context.default_branch.as_ref().and_then(pushed);
+        Self { own, reads, default_branch }
     }
 }
 
 fn untrusted(event: &str, context: &Context) -> String {
     match (context.pull_request, context.reference.as_deref()) {
-        (Some(number), _) if PULL_REQUEST_EVENTS.contains(&event) => format!("pull/{number}"),
+        (Some(number), _) if PULL_REQUEST_EVENTS.contains(&event) => format!("{PULL_REQUEST}{number}"),
         (Some(number), _) => format!("{event}/pull/{number}"),
         (None, Some(reference)) => format!("{event}/{reference}"),
         (None, None) => format!("{event}/unknown"),

@@ -209,16 +209,32 @@ impl Records {
     /// that does not say its age may be older than anything.
     #[must_use]
     pub fn younger_than(mut self, oldest: DateTime<Utc>) -> Self {
-        let mut aged: Vec<bool> = Vec::with_capacity(self.records.len());
+        /// What is known of the age of what a record stands for.
+        #[derive(Clone, Copy, PartialEq)]
+        enum Age {
+            Unknown,
+            Young,
+            Aged,
+        }
+        let mut ages: Vec<Age> = Vec::with_capacity(self.records.len());
         for record in &mut self.records {
             // Links lead to earlier records, so what is below has been looked at.
-            let is_aged = |link: &Link| aged.get(link.record).copied().unwrap_or(true);
-            let below = record.inputs.iter().any(|alternatives| alternatives.iter().all(is_aged));
+            let age = |link: &Link| ages.get(link.record).copied().unwrap_or(Age::Aged);
+            // Of one input said in several ways, some say nothing: what a step copies is also known by its content.
+            let is_aged = |ways: &Vec<Link>| {
+                ways.iter().any(|link| age(link) == Age::Aged) && !ways.iter().any(|link| age(link) == Age::Young)
+            };
+            let below = record.inputs.iter().any(is_aged);
             let had_results = !record.results.is_empty();
             if !record.inputs.is_empty() {
                 record.results.retain(|result| !below && result.created_at.is_some_and(|created| created >= oldest));
             }
-            aged.push(below || (had_results && record.results.is_empty()));
+            ages.push(match (record.inputs.is_empty(), had_results, record.results.is_empty()) {
+                _ if below => Age::Aged,
+                (false, true, true) => Age::Aged,
+                (false, true, false) => Age::Young,
+                (true, _, _) | (false, false, _) => Age::Unknown,
+            });
         }
         self.pruned()
     }

@@ -18,7 +18,7 @@ pub fn probe(bytes: &[u8]) {
         manifest(bytes),
     ];
     for records in found.into_iter().flatten() {
-        exercise(records);
+        exercise(&records);
     }
 }
 
@@ -44,10 +44,10 @@ fn manifest(bytes: &[u8]) -> Option<Records> {
     Records::check(layers.into_iter().filter_map(Descriptor::layer).collect(), &Config::default()).ok()
 }
 
-fn exercise(records: Records) {
-    let stored = serde_json::to_vec(&records).expect("records are JSON");
+fn exercise(records: &Records) {
+    let stored = serde_json::to_vec(records).expect("records are JSON");
     let read: Records = serde_json::from_slice(&stored).expect("what was stored can be read");
-    assert_eq!(read, records, "what was stored is what is read");
+    assert_eq!(read, *records, "what was stored is what is read");
 
     let merged = Records::merge([records.clone()]);
     assert_eq!(Records::merge([merged.clone(), merged.clone()]), merged, "a set merged with itself stays as it is");
@@ -58,9 +58,14 @@ fn exercise(records: Records) {
         turn && !result.layers().is_empty()
     });
     let _ = Offer::new(&[half.clone(), records.clone()], Importer::MistakesTwins, None);
-    let Some(offer) = Offer::new(&[half, records], Importer::Careful, None) else { return };
-    let [(digest, manifest), (_, config)] = offer.blobs.as_slice() else { panic!("an offer is two blobs") };
-    assert_eq!(*digest, Digest::of(manifest).to_string());
-    let offered = Records::from_export(manifest, config).expect("what is offered can be imported");
-    assert_eq!(offered.count(), offer.records);
+    for nonce in [None, Some(1)] {
+        let Some(offer) = Offer::new(&[half.clone(), records.clone()], Importer::Careful, nonce) else { return };
+        let [(digest, manifest), (_, config)] = offer.blobs.as_slice() else { panic!("an offer is two blobs") };
+        assert_eq!(*digest, Digest::of(manifest).to_string());
+        let offered = Records::from_export(manifest, config);
+        // What stands upon everything may name more than we would read; BuildKit has no such limit.
+        if nonce.is_none() {
+            assert_eq!(offered.expect("what is offered can be imported").count(), offer.records);
+        }
+    }
 }

@@ -167,7 +167,9 @@ async fn solve_once_or_twice(
     match &attempt.solved.result {
         Err(error) if repeat::only_the_export_failed(error) && !with.cancelled.is_cancelled() => {
             tracing::debug!(image = build.target.name, error = chain(error), "the image is exported once more");
-            let again = solving.attempt(repeat::because).await;
+            // Steps that were to run have run, a moment ago.
+            let request = request.request.clone().with_cache();
+            let again = Solving { request: &request, ..solving }.attempt(repeat::because).await;
             if again.solved.result.is_err() || again.without_offer.is_some() {
                 return again;
             }
@@ -225,14 +227,14 @@ impl Solving<'_> {
         let imported = solved.trace.has_import();
         // What the builder has taken over of a registry's layers it would ask for again.
         let of_registry = vanished.as_ref().is_some_and(|layer| layer.registry.is_some());
-        let Some(because) = self.lost(&solved, vanished, blames) else {
+        let Some(because) = self.lost(&solved, vanished, &blames) else {
             return Attempt { solved, without_offer: None, imported };
         };
         tracing::debug!("image cache: given up in {} ms", begun.elapsed().as_millis());
         if !of_registry {
             tracing::debug!(image = self.build.target.name, because, "the build is repeated without the records");
             let (again, vanished) = self.solve_while_served(self.request.clone()).await;
-            let Some(still) = self.lost(&again, vanished, repeat::because) else {
+            let Some(still) = self.lost(&again, vanished, &blames) else {
                 let trace = repeat::begun_and_built(solved.trace, again.trace);
                 return Attempt { solved: Solved { trace, ..again }, without_offer: Some(because), imported };
             };

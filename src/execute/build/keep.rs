@@ -14,7 +14,7 @@ use crate::buildkit::solve::{SolveError, SolveRequest, solve};
 use crate::buildkit::trace::Event;
 use crate::buildkit::{BuildKitError, Connection};
 use crate::cache::ledger::{CachedImage, ImageId, Role};
-use crate::cache::records::{Offer, Records, RecordsError};
+use crate::cache::records::{Digest, Offer, Records, RecordsError};
 use crate::engine::{Engine, Parents};
 use crate::error::chain;
 use crate::outcome::advise::KEEPING;
@@ -58,6 +58,8 @@ enum KeepError {
     Solve(#[source] SolveError),
     #[error("the builder gave no image")]
     NoImage,
+    #[error("another run has built it meanwhile")]
+    Replaced,
     #[error("read its configuration")]
     Config(#[source] BuildKitError),
     #[error("it has no records")]
@@ -261,6 +263,10 @@ impl Keeper<'_> {
                 let gateway = Gateway::open(self.connection, &session);
                 let config = gateway.config(&format!("docker.io/{reference}")).await.map_err(KeepError::Config)?;
                 let config = config.ok_or(KeepError::NoImage)?;
+                // On a graph driver an image's id is its configuration's digest. Another run may have taken the name meanwhile.
+                if Digest::of(&config).to_string() != id {
+                    return Err(KeepError::Replaced);
+                }
                 Records::from_image_config(&config).map_err(KeepError::Records)?.ok_or(KeepError::NoRecords)?
             }
         };

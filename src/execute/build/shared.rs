@@ -51,10 +51,17 @@ fn groups(plan: &BuildPlan) -> Vec<usize> {
     (0..targets.len()).map(|index| group(index, &targets)).collect()
 }
 
-/// Images of which a step with the same name is the same step: those with the same context, Dockerfile and arguments.
-/// The first of them names the group.
+/// Images of which a step with the same name is the same step: those with the same sources, arguments and whatever else
+/// reaches a step. The first of them names the group.
 fn group(index: usize, targets: &[&Target]) -> usize {
-    let key = |target: &&Target| (target.context.clone(), target.dockerfile.clone(), target.build_args.clone());
-    let own = targets.get(index).map(key);
-    targets.iter().position(|target| Some(key(target)) == own).unwrap_or(index)
+    let same_steps = |own: &Target, other: &Target| {
+        own.has_sources_of(other)
+            && own.build_args == other.build_args
+            && own.named_contexts == other.named_contexts
+            && own.platforms == other.platforms
+            && own.network == other.network
+            && own.extra_hosts == other.extra_hosts
+            && own.no_cache == other.no_cache
+    };
+    targets.get(index).and_then(|own| targets.iter().position(|other| same_steps(own, other))).unwrap_or(index)
 }

@@ -237,6 +237,7 @@ mod tests {
             tags: tags.iter().map(ToString::to_string).collect(),
             digests: vec![],
             size: 1,
+            platform: None,
         };
         let digest = "app@sha256:a";
         for (name, found, expected) in [

@@ -104,7 +104,7 @@ mod tests {
     }
 
     fn run_of(own: Scope) -> Access {
-        Access { reads: vec![own.clone()], own }
+        Access { reads: vec![own.clone()], own, default_branch: None }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::{Facts, ImageCache, Local, LocalSource};
 use crate::buildkit::solve::{CacheEntry, Exporter, SolveRequest};
 use crate::cache::ledger::{LedgerKey, StageLabel, capture_name};
 use crate::cache::records::BaseImage;
+use crate::image::RESERVED_NAMESPACE;
 use crate::project::dockerfile::Dockerfile;
 use crate::project::target::Target;
 
@@ -159,6 +160,7 @@ fn stage(build: &SolveRequest, store: Store, name: &str, reference: &str, label:
     // The labels of the person's image would let our images pass for it.
     request.attributes.retain(|key, _| !key.starts_with("label:"));
     request.attributes.insert(format!("label:{}", StageLabel::NAME), label.encode());
+    request.attributes.insert(format!("label:{RESERVED_NAMESPACE}"), "stage".to_owned());
     request.attributes.insert("target".to_owned(), name.to_owned());
     let capture = match store {
         // Its layers need not be unpacked: nobody runs it, and a step that needs its files unpacks what it needs.

@@ -48,8 +48,12 @@ pub(super) async fn keep(
     });
     let notes = join_all(each).await.into_iter().flatten().collect();
     if let Some(leftovers) = leftovers.get().filter(|_| inputs.remove_superseded) {
-        let own = Access::of(&run.context).own;
-        run.cancellation.token().run_until_cancelled(leftovers.give_up(&own, Utc::now())).await;
+        let access = Access::of(&run.context);
+        let tidy = async {
+            leftovers.give_up(&access, Utc::now()).await;
+            leftovers.remove_nameless().await;
+        };
+        run.cancellation.token().run_until_cancelled(tidy).await;
     }
     notes
 }

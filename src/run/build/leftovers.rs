@@ -1,18 +1,23 @@
 //! What earlier builds left and nobody needs any more: images of ours without a name, stages that are not kept any more,
-//! and ledgers of pull requests that nobody builds any more.
+//! and ledgers of pull requests and branches that nobody builds any more.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 
-use crate::cache::ledger::{CachedImage, ImageId, Ledger, LedgerKey, LedgerLabel, Refusal, STAGE_REPOSITORY, Scope};
+use crate::cache::ledger::{
+    Access, CachedImage, ImageId, Ledger, LedgerKey, LedgerLabel, Refusal, STAGE_REPOSITORY, Scope, StageLabel,
+};
 use crate::engine::{Engine, ImageDetails, ListedLedger, Parents};
 use crate::error::chain;
 
 /// A pull request's cache is given up if no build of it has written it for so long. It is lost to nobody: pull requests read
 /// the base branch's as well.
 const GIVEN_UP: TimeDelta = TimeDelta::days(14);
+/// The same of a branch or tag, whose pushes read the default branch's as well.
+const BRANCH_GIVEN_UP: TimeDelta = TimeDelta::days(60);
 
 /// Something that may go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,11 +43,34 @@ pub(super) struct Leftovers {
     /// Every ledger of the engine before this run wrote one, with what its label says; nothing if one of them is of a newer
     /// version: then nobody knows what is needed, and nothing is removed.
     ledgers: Option<Vec<(ListedLedger, LedgerLabel)>>,
+    /// Stage images that had no name then. A run that is cancelled after it kept a stage has written no ledger that knows it, and the
+    /// next one takes its name.
+    nameless: Vec<ImageId>,
 }
+
+/// A graph driver makes an image and names it then, a moment later.
+const NAMING: Duration = Duration::from_millis(200);
 
 impl Leftovers {
     pub(super) async fn look(engine: &Engine) -> Self {
-        Self { engine: engine.clone(), ledgers: engine.ledgers().await.ok().and_then(readable) }
+        let (ledgers, nameless) = tokio::join!(engine.ledgers(), engine.nameless_with(StageLabel::NAME));
+        let nameless = nameless.unwrap_or_default().into_iter().filter_map(|id| id.parse().ok()).collect();
+        Self { engine: engine.clone(), ledgers: ledgers.ok().and_then(readable), nameless }
+    }
+
+    /// Removes stage images that had no name when this was looked for, that have none a moment later, and that no ledger knows.
+    pub(super) async fn remove_nameless(&self) {
+        let nobodys = |id: &&ImageId| {
+            self.ledgers.as_ref().is_some_and(|all| !all.iter().any(|(_, label)| label.made(id.as_str())))
+        };
+        let unknown: Vec<&ImageId> = self.nameless.iter().filter(nobodys).collect();
+        if unknown.is_empty() {
+            return;
+        }
+        tokio::time::sleep(NAMING).await;
+        for id in unknown {
+            self.remove(&Leftover { id: id.clone(), names: BTreeSet::new() }).await;
+        }
     }
 
     /// What earlier builds of `own` made, by the ledgers of `before`, and `images` does not name any more.
@@ -64,10 +92,10 @@ impl Leftovers {
         Superseded { removable: removable.collect(), present: present.into_iter().map(|(id, _)| id).collect() }
     }
 
-    /// Removes the ledgers of pull requests of the same GitHub repository that were given up before `now`, and what only they
-    /// name.
-    pub(super) async fn give_up(&self, own: &Scope, now: DateTime<Utc>) {
-        for (listed, label) in self.ledgers.iter().flatten().filter(|ledger| is_given_up(ledger, own, now)) {
+    /// Removes the ledgers of pull requests and branches of the same GitHub repository that were given up before `now`, and
+    /// what only they name.
+    pub(super) async fn give_up(&self, access: &Access, now: DateTime<Utc>) {
+        for (listed, label) in self.ledgers.iter().flatten().filter(|ledger| is_given_up(ledger, access, now)) {
             let Ok(id) = listed.id.parse() else { continue };
             self.remove(&Leftover { id, names: BTreeSet::from([listed.name.clone()]) }).await;
             for id in label.images.iter().chain(&label.superseded) {
@@ -151,10 +179,22 @@ fn candidates<'l>(before: impl IntoIterator<Item = &'l Ledger>, images: &[Cached
     named.filter(|id| !images.iter().any(|image| image.id == **id)).cloned().collect()
 }
 
-fn is_given_up((listed, label): &&(ListedLedger, LedgerLabel), own: &Scope, now: DateTime<Utc>) -> bool {
-    let of_same_repository = own.repository().is_some() && label.key.scope.repository() == own.repository();
-    let is_old = listed.created.is_some_and(|written| now.signed_duration_since(written) > GIVEN_UP);
-    matches!(label.key.scope, Scope::Untrusted { .. }) && label.key.scope != *own && of_same_repository && is_old
+fn is_given_up((listed, label): &&(ListedLedger, LedgerLabel), access: &Access, now: DateTime<Utc>) -> bool {
+    let (own, theirs) = (&access.own, &label.key.scope);
+    let patience = match (own, theirs) {
+        (_, Scope::Untrusted { .. }) => GIVEN_UP,
+        // A run that does not know the default branch cannot tell that this is another one, and one that is not trusted takes
+        // nothing away from those that are.
+        (Scope::Trusted { .. }, Scope::Trusted { .. })
+            if access.default_branch.as_ref().is_some_and(|default| default != theirs) =>
+        {
+            BRANCH_GIVEN_UP
+        }
+        (_, Scope::Trusted { .. } | Scope::Local) => return false,
+    };
+    let of_same_repository = own.repository().is_some() && theirs.repository() == own.repository();
+    let is_old = listed.created.is_some_and(|written| now.signed_duration_since(written) > patience);
+    theirs != own && of_same_repository && is_old
 }
 
 #[cfg(test)]
@@ -163,10 +203,10 @@ mod tests {
 
     use chrono::{DateTime, TimeDelta, Utc};
 
-    use super::{GIVEN_UP, Leftover, candidates, is_given_up, readable};
+    use super::{BRANCH_GIVEN_UP, GIVEN_UP, Leftover, candidates, is_given_up, readable};
     use crate::cache::ledger::{
-        Build, BuildKind, BuildRecord, CachedImage, Identity, ImageId, Ledger, LedgerKey, LedgerLabel, Role, Salt,
-        Scope, Subject,
+        Access, Build, BuildKind, BuildRecord, CachedImage, Identity, ImageId, Ledger, LedgerKey, LedgerLabel, Role,
+        Salt, Scope, Subject,
     };
     use crate::cache::records::Records;
     use crate::engine::{ImageDetails, ListedLedger};
@@ -234,6 +274,7 @@ mod tests {
             tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
             digests: Vec::new(),
             size: 1,
+            platform: None,
         }
     }
 
@@ -254,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pull_requests_ledger_is_given_up_and_nobody_elses() {
+    fn a_pull_requests_ledger_is_given_up_and_later_a_branchs_but_not_the_default_ones() {
         let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
         let listed = |scope: Scope, age: TimeDelta| {
             let key = key(scope);
@@ -272,7 +313,8 @@ mod tests {
             (listed, label)
         };
         let old = GIVEN_UP + TimeDelta::seconds(1);
-        let given_up = |theirs: Scope, age, own: Scope| is_given_up(&&listed(theirs, age), &own, now);
+        let known = |own: Scope| Access { reads: vec![own.clone()], own, default_branch: Some(scope(None)) };
+        let given_up = |theirs: Scope, age, own: Scope| is_given_up(&&listed(theirs, age), &known(own), now);
         assert!(given_up(scope(Some(7)), old, scope(None)));
         assert!(given_up(scope(Some(7)), old, scope(Some(8))));
         assert!(!given_up(scope(Some(7)), GIVEN_UP, scope(None)));
@@ -280,7 +322,20 @@ mod tests {
         assert!(!given_up(scope(None), old, scope(None)));
         assert!(!given_up(scope(Some(7)), old, Scope::Local));
         let other = Scope::Trusted { repository: "o/other".to_owned(), reference: "refs/heads/main".to_owned() };
-        assert!(!given_up(scope(Some(7)), old, other));
+        assert!(!given_up(scope(Some(7)), old, other.clone()));
+
+        let branch =
+            |name: &str| Scope::Trusted { repository: "o/r".to_owned(), reference: format!("refs/heads/{name}") };
+        let old_branch = BRANCH_GIVEN_UP + TimeDelta::seconds(1);
+        assert!(given_up(branch("x"), old_branch, scope(None)));
+        assert!(given_up(branch("x"), old_branch, branch("y")));
+        assert!(!given_up(branch("x"), BRANCH_GIVEN_UP, scope(None)));
+        assert!(!given_up(branch("x"), old_branch, branch("x")), "this run's own");
+        assert!(!given_up(scope(None), old_branch, branch("y")), "the default branch's");
+        assert!(!given_up(branch("x"), old_branch, scope(Some(7))), "a pull request takes nothing from a branch");
+        assert!(!given_up(branch("x"), old_branch, other), "of another repository");
+        let unknown = Access { default_branch: None, ..known(branch("y")) };
+        assert!(!is_given_up(&&listed(branch("x"), old_branch), &unknown, now), "it may be the default branch");
 
         let (fine, _) = listed(scope(None), old);
         let broken = ListedLedger { label: None, ..fine.clone() };

@@ -223,7 +223,9 @@ mod tests {
             .flat_map(|(text, service)| scopes.clone().map(|own| (text, service, own)))
         {
             let reference = text.parse().unwrap();
-            let place = CachePlace::new(&reference, service, &Access { reads: vec![own.clone()], own }).unwrap();
+            let place =
+                CachePlace::new(&reference, service, &Access { reads: vec![own.clone()], own, default_branch: None })
+                    .unwrap();
             let meant =
                 selectors(&ClearInputs { cache_to: Some(reference), ..inputs(vec![]) }, &ProjectImages::OfLedgers);
             for tag in place.read.iter().chain(&place.write) {

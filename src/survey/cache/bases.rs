@@ -14,7 +14,7 @@ impl Lookup<'_> {
     /// Docker 20.10, which knows a local image by its layers alone.
     pub(super) async fn bases(&self, target: &Target, dockerfile: Option<&Dockerfile>) -> Vec<BaseImage> {
         let info = self.engine.info();
-        // The engine tells the layers of its own platform.
+        // What is known here are keys of the engine's own platform.
         let is_native = target.platforms.iter().all(|platform| *platform == info.platform);
         let Some(dockerfile) = dockerfile.filter(|_| is_native && !info.has_buildkit_0_8()) else { return Vec::new() };
         let names = evidence::bases(dockerfile, target.stage.as_deref(), &target.build_args).into_values();
@@ -35,7 +35,11 @@ fn image(target: &Target, name: String) -> Option<String> {
     }
 }
 
+/// Nothing where the engine tells the layers of another platform, because it has no others: the manifest's key would be of this one.
 fn base(image: &ImageDetails, store: &ImageStore, platform: &str) -> Option<BaseImage> {
+    if image.platform.as_deref() != Some(platform) {
+        return None;
+    }
     let manifests = image.digests.iter().filter_map(|name| name.rsplit_once('@')?.1.parse::<Digest>().ok());
     // On a graph driver the id is the digest of the configuration.
     let own = (*store == ImageStore::Containerd).then(|| image.id.parse().ok()).flatten();
@@ -60,6 +64,7 @@ mod tests {
             tags: vec!["base:latest".to_owned()],
             digests: vec![format!("base@{}", digest("pulled"))],
             size: 1,
+            platform: Some("linux/amd64".to_owned()),
         };
         let expected = |manifests: &[&str]| {
             BaseImage::new(manifests.iter().map(|name| digest(name)), "linux/amd64", &[digest("layer")])
@@ -67,6 +72,10 @@ mod tests {
         let graph_driver = ImageStore::GraphDriver("overlay2".to_owned());
         assert_eq!(base(&details, &ImageStore::Containerd, "linux/amd64"), expected(&["pulled", "id"]));
         assert_eq!(base(&details, &graph_driver, "linux/amd64"), expected(&["pulled"]));
+        let foreign = ImageDetails { platform: Some("linux/arm64".to_owned()), ..details.clone() };
+        assert_eq!(base(&foreign, &graph_driver, "linux/amd64"), None, "its layers are another platform's");
+        let silent = ImageDetails { platform: None, ..details.clone() };
+        assert_eq!(base(&silent, &graph_driver, "linux/amd64"), None);
         let odd = ImageDetails { layers: vec!["md5:1".to_owned()], ..details };
         assert_eq!(base(&odd, &graph_driver, "linux/amd64"), None);
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::{Candidate, Lookup, candidates};
@@ -90,7 +91,24 @@ impl Lookup<'_> {
         if !named {
             return Ok(Vec::new());
         }
+        if self.may_be_distrusted(reference, image).await {
+            return Err(
+                "no ledger knows it, and a run that this one does not trust has built an image of that name".to_owned()
+            );
+        }
         self.inline(reference, image).await.map(|candidate| vec![candidate])
+    }
+
+    /// Whether a build that this run does not trust has given an image this name, or another name that the image has; also where
+    /// the engine does not tell.
+    async fn may_be_distrusted(&self, reference: &ImageReference, image: &ImageDetails) -> bool {
+        // Most names that a pull request's run builds it has built before, and it has no secrets to lose.
+        if self.access.own.has_no_secrets() {
+            return false;
+        }
+        let names = image.tags.iter().filter_map(|tag| tag.parse::<ImageReference>().ok()).chain([reference.clone()]);
+        let looked_up = join_all(names.map(|name| async move { self.engine.is_distrusted(&name).await })).await;
+        looked_up.into_iter().any(|distrusted| distrusted.unwrap_or(true))
     }
 
     /// The images of another ledger.
@@ -187,6 +205,7 @@ mod tests {
             tags: vec!["app:1".to_owned()],
             digests: Vec::new(),
             size: 1,
+            platform: None,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{COMMIT, Scene, THREE_STAGES, prune};
-use crate::support::{Action, Engine, Images, Project, command, docker, on_every_engine, unique};
+use crate::support::{Action, Engine, Images, Project, command, docker, engine, on_every_engine, unique};
 
 /// The field in which inline cache hides its records.
 const INLINE_RECORDS: &[u8] = b"moby.buildkit.cache.v0";
@@ -50,6 +50,28 @@ on_every_engine!(the_users_images_are_the_ones_that_buildx_makes, |engine| {
     docker(engine, &[&buildx[..], &[&inline, "--build-arg", "BUILDKIT_INLINE_CACHE=1", path]].concat());
     assert!(holds_records(engine, &inline), "it is found where it is");
 });
+
+/// On a graph driver: the containerd store keeps no image without a name.
+fn a_stage_of_a_run_that_was_cancelled_goes(engine: &Engine) {
+    let scene = Scene::three_stages(engine);
+    let container = docker(engine, &["create", "busybox:1.36"]);
+    let change = format!("LABEL watchparty-cache.stage='{}'", unique("left"));
+    let left = docker(engine, &["commit", "--change", &change, &container]);
+    docker(engine, &["rm", &container]);
+    assert!(scene.images.dangling().iter().any(|id| left.contains(id.trim_start_matches("sha256:"))), "{left}");
+    scene.build();
+    assert_eq!(scene.images.dangling(), BTreeSet::new());
+}
+
+#[test]
+fn a_stage_of_a_run_that_was_cancelled_goes_engine_20_10() {
+    a_stage_of_a_run_that_was_cancelled_goes(&engine("20.10"));
+}
+
+#[test]
+fn a_stage_of_a_run_that_was_cancelled_goes_engine_28_graph() {
+    a_stage_of_a_run_that_was_cancelled_goes(&engine("28-graph"));
+}
 
 /// Leaves an image without a name that is none of ours.
 fn leave_a_strangers_image(engine: &Engine) {

@@ -80,7 +80,7 @@ on_every_engine!(with_the_ledger_what_is_there_is_cached, |engine| {
         let run = scene.build();
         assert_ran(&run, &left.runs_unchanged(), &format!("{left:?}, nothing changed"));
         scene.assert_final(COMMIT, &format!("{left:?}, nothing changed"));
-        // That build made again what was missing.
+        // What was missing was made again, or nobody needs it.
         let again = scene.build_pruned();
         assert_ran(&again, &[], &format!("{left:?}, the build after"));
     }

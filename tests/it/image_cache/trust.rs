@@ -101,6 +101,32 @@ on_every_engine!(a_push_does_not_read_what_a_pull_request_hid_in_an_image, |engi
     }
 });
 
+on_every_engine!(what_a_pull_request_built_is_not_read_where_its_ledger_is_gone, |engine| {
+    let dockerfile = "FROM busybox:1.36\n\
+                      COPY deps.txt /deps.txt\n\
+                      RUN --mount=type=secret,id=s cat /run/secrets/s > /installed\n";
+    let scene = Scene::new(engine, &[("Dockerfile", dockerfile), ("deps.txt", &unique("dependency"))]);
+    let inline = |event: &Event, secret: &str| {
+        prune(engine);
+        let action = with(&scene, event).input("secrets", &format!("s={secret}"));
+        action.input("build-args", "BUILDKIT_INLINE_CACHE=1")
+    };
+    // As where the run was cancelled before it could write it.
+    inline(&PULL_REQUEST, "evil").run().expect_code(0);
+    docker(engine, &["image", "rm", &scene.images.of_kind("ledger").remove(0)]);
+    let of_pull_request = scene.tag.clone();
+    let own = format!("{}-of-main", scene.tag);
+    let push = inline(&MAIN, "good").input("tags", &own).input("cache-from", &of_pull_request).run().expect_code(0);
+    assert_eq!(docker(engine, &["run", "--rm", &own, "cat", "/installed"]).trim(), "good", "{}", push.stdout);
+    assert!(push.stdout.contains("has built an image of that name"), "{}", push.stdout);
+
+    // All that is ours can be left out of a prune by one label: a graph driver keeps only what has each of several.
+    let listed =
+        docker(engine, &["image", "ls", "--filter", "label=watchparty-cache", "--format", "{{.Repository}}:{{.Tag}}"]);
+    assert!(scene.images.ours().iter().all(|ours| listed.lines().any(|line| line == ours)), "{listed}");
+    assert!(listed.contains("watchparty-cache/untrusted:"), "{listed}");
+});
+
 on_every_engine!(an_image_that_calls_itself_a_ledger_is_none, |engine| {
     let scene = Scene::three_stages(engine);
     with(&scene, &MAIN).run().expect_code(0);

@@ -17,10 +17,11 @@ impl<'a> Images<'a> {
         Self { engine, named: lines(engine, &NAMED), dangling: lines(engine, &DANGLING) }
     }
 
-    /// The names of the program's own images that came since.
+    /// The names of the program's own images that came since, but for marks of names: these say nothing of any image.
     pub(crate) fn ours(&self) -> BTreeSet<String> {
         let since = &lines(self.engine, &NAMED) - &self.named;
-        since.into_iter().filter(|name| name.starts_with("watchparty-cache/")).collect()
+        let is_mark = |name: &str| name.starts_with("watchparty-cache/untrusted:");
+        since.into_iter().filter(|name| name.starts_with("watchparty-cache/") && !is_mark(name)).collect()
     }
 
     /// Those of one kind: `stage`, `ledger`, `capture`, `tombstone`.

@@ -282,6 +282,26 @@ fn how_old_a_stage_is_may_be_known_to_another_source() {
 }
 
 #[test]
+fn what_was_copied_from_a_stage_is_as_old_as_the_stage_also_where_it_is_known_by_its_content() {
+    let at = |second: u32| chrono::DateTime::parse_from_rfc3339(&super::second(second)).expect("a time").to_utc();
+    // The base image has changed since, so the copy is newer than what it copied.
+    let image = |again: u32| {
+        records(&[
+            key("busybox", &[]),
+            key("alpine", &[]),
+            key("sources", &[]),
+            built("run", &[&[("", 1)]], "ab", 1),
+            built("make", &[&[("", 1)]], "ac", again),
+            built("copy", &[&[("", 0)], &[("", 2), ("", 3), ("", 4)]], "x", 9),
+        ])
+    };
+    let copied = |records: &Records| drawn(records).iter().any(|record| record.contains("= x at 09"));
+    assert!(copied(&image(1).younger_than(at(1))));
+    assert!(!copied(&image(1).younger_than(at(5))), "a content has no age");
+    assert!(copied(&image(6).younger_than(at(5))), "the same content was made again");
+}
+
+#[test]
 fn a_capture_without_the_results_in_between_gets_them_from_the_one_before() {
     let before = records(&[
         key("alpine", &[]),
