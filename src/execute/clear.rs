@@ -31,7 +31,8 @@ const RELEASE_PAUSE: Duration = Duration::from_millis(250);
 /// Marks are tiny images, but many; after a signal there is little time: the runner kills after ten seconds, and what was
 /// begun is to be ended first, and marked then. Both fit into the time that a run has for an orderly end (`run::PATIENCE`).
 const ANY_TIME: Duration = Duration::from_secs(120);
-const HURRY: Duration = Duration::from_secs(2);
+const HURRY: Duration = Duration::from_secs(3);
+const MARKS_IN_A_HURRY: Duration = Duration::from_millis(1500);
 const CANCELLED: &str = "cancelled before it was done";
 
 /// Why the builder could not do what it was asked for.
@@ -119,7 +120,7 @@ where
             images::reconcile(&mut items, &self.plan.images, after, &mut on_item);
         }
         let unmarked = if cancelled {
-            timeout(HURRY, marks.leave_what_is_true(&images::touched(&self.plan.images, &items))).await
+            timeout(MARKS_IN_A_HURRY, marks.leave_what_is_true(&images::touched(&self.plan.images, &items))).await
         } else {
             timeout(ANY_TIME, marks.leave(proof.builder_cleared)).await
         };

@@ -41,7 +41,8 @@ impl Records {
             };
             for (input, (links, theirs)) in inputs().filter(|(input, _)| may_grow(*input)) {
                 let has = |link: &Link| links.iter().any(|own| twins.is_same(own, link));
-                let mut lacking: Vec<&Link> = theirs.iter().filter(|link| !has(link)).collect();
+                let contradicted = |link: &Link| twins.is_contradicted(index, input, link);
+                let mut lacking: Vec<&Link> = theirs.iter().filter(|link| !has(link) && !contradicted(link)).collect();
                 // What is in a source outlives how it was made.
                 lacking.sort_by_key(|link| !twins.is_root(link));
                 let room = ENOUGH.saturating_sub(links.len());
@@ -175,6 +176,8 @@ struct Twins<'a> {
     /// The first own record of each older one.
     back: BTreeMap<usize, usize>,
     roots: BTreeMap<Digest, usize>,
+    /// The own records of each operation.
+    by_operation: BTreeMap<Digest, Vec<usize>>,
 }
 
 impl<'a> Twins<'a> {
@@ -185,7 +188,12 @@ impl<'a> Twins<'a> {
         }
         let roots = own.records.iter().enumerate().filter(|(_, record)| record.inputs.is_empty());
         let roots = roots.map(|(index, record)| (record.digest, index)).collect();
-        let mut twins = Self { own, older, of: Vec::with_capacity(own.records.len()), back: BTreeMap::new(), roots };
+        let mut by_operation: BTreeMap<Digest, Vec<usize>> = BTreeMap::new();
+        for (index, record) in own.records.iter().enumerate() {
+            by_operation.entry(record.digest).or_default().push(index);
+        }
+        let of = Vec::with_capacity(own.records.len());
+        let mut twins = Self { own, older, of, back: BTreeMap::new(), roots, by_operation };
         // Links lead to earlier records, so what is below has been looked at.
         for (index, record) in own.records.iter().enumerate() {
             let all = candidates.get(&record.digest).into_iter().flatten();
@@ -233,6 +241,23 @@ impl<'a> Twins<'a> {
         let record = self.older.records.get(older)?;
         let root = || record.inputs.is_empty().then(|| self.roots.get(&record.digest)).flatten();
         self.back.get(&older).or_else(root).copied()
+    }
+
+    /// Whether the records themselves say otherwise of what a record would stand for with this alternative of an older one: another
+    /// record of the same operation has it, with the same other inputs. A step that is not the same each time has other layers each
+    /// time, and those that it has now count.
+    fn is_contradicted(&self, index: usize, input: usize, older: &Link) -> bool {
+        let (Some(record), Some(known)) = (self.own.records.get(index), self.known(older.record)) else { return false };
+        let added = Link { selector: older.selector.clone(), record: known };
+        let others = self.by_operation.get(&record.digest).into_iter().flatten();
+        others.filter(|other| **other != index).filter_map(|other| self.own.records.get(*other)).any(|other| {
+            let mut inputs = record.inputs.iter().zip(&other.inputs).enumerate();
+            other.inputs.len() == record.inputs.len()
+                && inputs.all(|(place, (own, theirs))| match place == input {
+                    true => theirs.contains(&added),
+                    false => own.iter().any(|link| theirs.contains(link)),
+                })
+        })
     }
 
     /// Whether a link of an older record leads to one that is made of nothing, as the digest of a content.

@@ -182,3 +182,15 @@ fn a_stage_that_was_made_anew_keeps_the_key_of_its_content() {
     let own = copied(&["two"], &[]);
     assert_eq!(own.clone().with_keys_of(&elsewhere), own);
 }
+
+#[test]
+fn what_a_step_gives_now_counts_and_not_what_it_gave_before() {
+    // `run` upon `alpine` gave `e` once, and gives `a` now; what gives `e` now is another one.
+    let older = records(&[key("alpine", &[]), built("run", &[&[("", 0)]], "e", 0)]);
+    let other = built("run", &[&[("sel", 0)]], "e", 0);
+    let own = records(&[key("alpine", &[]), other.clone(), built("run", &[&[("", 0), ("", 1)]], "a", 0)]);
+    assert_eq!(own.clone().with_keys_of(&older), own);
+    // Where nothing says otherwise, it is the same.
+    let alone = records(&[key("alpine", &[]), other]);
+    assert_eq!(drawn(&alone.with_keys_of(&older)), ["alpine()", "run(0|sel>0) = e at 00"]);
+}
