@@ -78,6 +78,16 @@ impl<'a> Graph<'a> {
         self.vertices.get(index).map(|vertex| &vertex.kind)
     }
 
+    /// Whether it is the work on a layer of a base image or a cached step, after that was looked up.
+    fn is_fetched_when_needed(&self, work: Work) -> bool {
+        let Some(vertex) = self.vertices.get(work.vertex) else { return false };
+        match vertex.kind {
+            Kind::Base => true,
+            Kind::Step(_) => vertex.cached && vertex.intervals.iter().any(|span| span.start < work.start),
+            Kind::CacheImport { .. } | Kind::Internal | Kind::Other | Kind::Export => false,
+        }
+    }
+
     /// Spans in which a vertex was at work.
     fn work(&self, index: usize) -> impl Iterator<Item = Work> + '_ {
         let vertex = self.vertices.get(index);
@@ -122,12 +132,13 @@ impl<'a> Graph<'a> {
             let ended = waited_for.iter().filter(|work| work.end <= until && **work != waiting);
             let Some(next) = ended.max_by_key(|work| last_and_longest(work)).copied() else { return path };
             path.insert(next.vertex);
-            if next.start < waiting.start {
+            if next.start < waiting.start && !self.is_fetched_when_needed(next) {
                 waiting = next;
                 waited_for = self.waited_for(next.vertex);
                 until = next.end;
             } else {
-                // In the middle of what waits: a layer that it needs. What it is made from comes before that.
+                // A layer that what waits needs, right before it or in its middle. It was fetched when everything else was
+                // there, also what it is not made from itself.
                 until = next.start;
             }
         }
@@ -297,6 +308,20 @@ mod tests {
             &hits("~[3/9] RUN b < a | 126-126 9010-9190", "[4/9] COPY c < b context | 140-8990"),
             "definition metadata context b c image",
         );
+    }
+
+    #[test]
+    fn a_layer_that_is_fetched_at_last_does_not_hide_what_came_before_it() {
+        let build = |fetched: &'static str| {
+            after_beginning(&[
+                "[stage-2 1/2] FROM server | 112-114 1940-1950",
+                "~[stage-2 2/3] RUN x < server | 115-115",
+                "[build 1/1] RUN make < base | 190-1935",
+                fetched,
+                "exporting to image | 1980-2080",
+            ])
+        };
+        check(&build("[stage-2 2/2] COPY y < server make | 1955-1970"), "definition metadata base server make y image");
     }
 
     #[test]
