@@ -38,8 +38,13 @@ impl Engine {
         let archive = image
             .archive(&self.info.platform)
             .map_err(|source| EngineError::Malformed { action: action.to_owned(), source: source.into() })?;
-        let request = post("/images/load?quiet=1", "application/x-tar", Full::new(Bytes::from(archive)))
-            .map_err(|error| error.into_engine_error(action))?;
+        self.send_archive(action, "/images/load?quiet=1", archive.into()).await
+    }
+
+    /// Sends an archive, and waits until the engine is done with it.
+    pub(super) async fn send_archive(&self, action: &str, target: &str, archive: Bytes) -> Result<(), EngineError> {
+        let request = post(target, "application/x-tar", Full::new(archive));
+        let request = request.map_err(|error| error.into_engine_error(action))?;
         let messages = self.transport.clone().post_streaming::<_, LoadMessage>(action.to_owned(), request);
         messages
             .try_for_each(|message| {

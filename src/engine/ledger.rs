@@ -21,7 +21,7 @@ pub const LEDGER_REPOSITORY: &str = "watchparty-cache/ledger";
 const LABEL: &str = "watchparty-cache.ledger";
 /// A graph driver loads an image first and names it then, a moment later. An image without a name is left over only if it
 /// still has none after this time.
-pub(super) const NAMING: Duration = Duration::from_millis(200);
+pub const NAMING: Duration = Duration::from_millis(200);
 const READ_ATTEMPTS: u32 = 3;
 
 /// What has a ledger's name.

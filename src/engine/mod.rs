@@ -35,7 +35,7 @@ pub use error::{EngineError, RunnerKind};
 pub(crate) use images::sorted_names;
 pub use images::{Deleted, Image, ImageDetails, ImageUsage, Parents};
 pub use info::{ApiVersion, EngineInfo, ImageStore, NEWEST_API, OLDEST_API};
-pub use ledger::{FoundLedger, LEDGER_REPOSITORY, LedgerContent, ListedLedger};
+pub use ledger::{FoundLedger, LEDGER_REPOSITORY, LedgerContent, ListedLedger, NAMING};
 pub use push::PushEvent;
 pub use tombstone::{FoundTombstone, Mark, TOMBSTONE_REPOSITORY, Tombstone};
 

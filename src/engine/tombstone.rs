@@ -7,14 +7,12 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures_util::TryStreamExt;
-use http_body_util::Full;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ledger::NAMING;
 use super::settle::settled;
-use super::transport::{post, target};
+use super::transport::target;
 use super::{Engine, EngineError, Image, Parents};
 use crate::image::RESERVED_NAMESPACE;
 
@@ -157,18 +155,7 @@ impl Engine {
             ("message", format!("watchparty-cache cleared {}", tombstone.repository)),
             ("changes", label),
         ];
-        let request =
-            post(&target("/images/create", &query), "application/x-tar", Full::new(Bytes::from_static(EMPTY_TAR)))
-                .map_err(|error| error.into_engine_error(action))?;
-        let messages = self.transport.clone().post_streaming::<_, ImportMessage>(action.to_owned(), request);
-        messages
-            .try_for_each(|message| {
-                std::future::ready(match message.error {
-                    Some(message) => Err(EngineError::Refused { action: action.to_owned(), status: 200, message }),
-                    None => Ok(()),
-                })
-            })
-            .await
+        self.send_archive(action, &target("/images/create", &query), Bytes::from_static(EMPTY_TAR)).await
     }
 
     /// Removes marks whose name has moved on: at once those in `known`, which had one, and the others if they still have none
@@ -207,12 +194,6 @@ impl Engine {
             Ok(_) | Err(_) => Ok(()),
         }
     }
-}
-
-/// One line of the answer to an import.
-#[derive(Deserialize)]
-struct ImportMessage {
-    error: Option<String>,
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 //! and ledgers of pull requests and branches that nobody builds any more.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
@@ -10,7 +9,7 @@ use futures_util::future::join_all;
 use crate::cache::ledger::{
     Access, CachedImage, ImageId, Ledger, LedgerKey, LedgerLabel, Refusal, STAGE_REPOSITORY, Scope, StageLabel,
 };
-use crate::engine::{Engine, ImageDetails, ListedLedger, Parents};
+use crate::engine::{Engine, ImageDetails, ListedLedger, NAMING, Parents};
 use crate::error::chain;
 
 /// A pull request's cache is given up if no build of it has written it for so long. It is lost to nobody: pull requests read
@@ -47,9 +46,6 @@ pub(super) struct Leftovers {
     /// next one takes its name.
     nameless: Vec<ImageId>,
 }
-
-/// A graph driver makes an image and names it then, a moment later.
-const NAMING: Duration = Duration::from_millis(200);
 
 impl Leftovers {
     pub(super) async fn look(engine: &Engine) -> Self {

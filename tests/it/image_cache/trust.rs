@@ -78,12 +78,13 @@ on_every_engine!(a_push_does_not_read_what_a_pull_request_wrote, |engine| {
     assert_eq!(push.cached(), (0, 7), "a push that names the pull request's image: {}", push.stdout);
 });
 
+/// The value of a secret is in no key: whoever built with another one has another layer under the same key.
+const WITH_SECRET: &str = "FROM busybox:1.36\n\
+                           COPY deps.txt /deps.txt\n\
+                           RUN --mount=type=secret,id=s cat /run/secrets/s > /installed\n";
+
 on_every_engine!(a_push_does_not_read_what_a_pull_request_hid_in_an_image, |engine| {
-    // The value of a secret is in no key: whoever built with another one has another layer under the same key.
-    let dockerfile = "FROM busybox:1.36\n\
-                      COPY deps.txt /deps.txt\n\
-                      RUN --mount=type=secret,id=s cat /run/secrets/s > /installed\n";
-    let scene = Scene::new(engine, &[("Dockerfile", dockerfile), ("deps.txt", &unique("dependency"))]);
+    let scene = Scene::new(engine, &[("Dockerfile", WITH_SECRET), ("deps.txt", &unique("dependency"))]);
     let build = |event: &Event, secret: &str| {
         prune(engine);
         with(&scene, event).input("secrets", &format!("s={secret}"))
@@ -102,10 +103,7 @@ on_every_engine!(a_push_does_not_read_what_a_pull_request_hid_in_an_image, |engi
 });
 
 on_every_engine!(what_a_pull_request_built_is_not_read_where_its_ledger_is_gone, |engine| {
-    let dockerfile = "FROM busybox:1.36\n\
-                      COPY deps.txt /deps.txt\n\
-                      RUN --mount=type=secret,id=s cat /run/secrets/s > /installed\n";
-    let scene = Scene::new(engine, &[("Dockerfile", dockerfile), ("deps.txt", &unique("dependency"))]);
+    let scene = Scene::new(engine, &[("Dockerfile", WITH_SECRET), ("deps.txt", &unique("dependency"))]);
     let inline = |event: &Event, secret: &str| {
         prune(engine);
         let action = with(&scene, event).input("secrets", &format!("s={secret}"));
