@@ -3,12 +3,12 @@
 # shellcheck disable=SC2034,SC2154  # variables shared with scripts/bench
 
 # The lines of the program's debug log, `image cache: <this> <milliseconds> ms`.
-PARTS=('looked up in' 'kept in' 'ledger written in')
+PARTS=('looked up in' 'kept in' 'ledger written in' 'tidied up in')
 
 # shellcheck disable=SC2016  # Markdown, not commands
 head_of_records() {
-    echo '| engine | build | `cache-stages` | seconds | looked up, ms | kept, ms | ledger written, ms | in all, ms | share |'
-    echo '|---|---|---|--:|--:|--:|--:|--:|--:|'
+    echo '| engine | build | `cache-stages` | seconds | looked up, ms | kept, ms | ledger written, ms | tidied up, ms | in all, ms | share |'
+    echo '|---|---|---|--:|--:|--:|--:|--:|--:|--:|'
 }
 
 measure_records() {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bollard::query_parameters::ListImagesOptions;
 use chrono::{DateTime, Utc};
+use futures_util::future::try_join_all;
 
 use super::empty::EmptyImage;
 use super::inspection::Inspection;
@@ -61,8 +62,7 @@ impl Engine {
     /// Writes a ledger under a name, in the place of the one that has it: at every moment the name has either the old one
     /// or the new one, also if this is cut short. Of several writers at once the last one wins.
     ///
-    /// `label` is a summary that lists of images show; `predecessor` is the id of the image that was found under the name.
-    /// What loses its name by this goes.
+    /// `label` is a summary that lists of images show. What loses its name by this stays, for [`Self::remove_replaced_ledgers`].
     ///
     /// # Errors
     /// [`EngineError`].
@@ -72,12 +72,10 @@ impl Engine {
         label: &str,
         document: &str,
         created: DateTime<Utc>,
-        predecessor: Option<&str>,
     ) -> Result<(), EngineError> {
         let action = format!("write the ledger {name}");
         let labels = [(LABEL, label), (RESERVED_NAMESPACE, "ledger")].into();
-        self.load_empty(&action, &EmptyImage { name, labels, author: document, created }).await?;
-        self.remove_nameless_ledgers(predecessor).await
+        self.load_empty(&action, &EmptyImage { name, labels, author: document, created }).await
     }
 
     /// Reads what has a ledger's name; `None` if nothing has.
@@ -123,15 +121,18 @@ impl Engine {
             .collect())
     }
 
-    /// Removes the predecessor, if it has no name left, and what other writers left over.
+    /// Removes the ledgers that were found under the names of those that were written since, if they have no name left, and what
+    /// other writers left over. To be called once, when all is written: a ledger that is being written looks like a leftover.
     ///
     /// Two writers may both find the same predecessor, and one replaces what the other wrote: neither knows the image that
     /// lost its name. So the last one looks for all of them.
-    async fn remove_nameless_ledgers(&self, predecessor: Option<&str>) -> Result<(), EngineError> {
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn remove_replaced_ledgers(&self, predecessors: &[&str]) -> Result<(), EngineError> {
         let mut nameless = self.nameless_ledgers().await?;
-        if let Some(predecessor) = predecessor.and_then(|id| nameless.take(id)) {
-            self.remove_leftover(&predecessor).await?;
-        }
+        let replaced: Vec<String> = predecessors.iter().filter_map(|id| nameless.take(*id)).collect();
+        try_join_all(replaced.iter().map(|image| self.remove_leftover(image))).await?;
         if nameless.is_empty() {
             return Ok(());
         }
@@ -147,18 +148,15 @@ impl Engine {
     async fn nameless_ledgers(&self) -> Result<BTreeSet<String>, EngineError> {
         let images = self.list_filtered("look for ledgers without a name", "dangling", "true").await?;
         let ours = images.into_iter().filter(|image| image.tags.is_empty() && image.labels.contains_key(LABEL));
-        let mut nameless = BTreeSet::new();
-        for image in ours {
+        let looked_at = ours.map(|image| async move {
             match self.inspect("look at a ledger without a name", &image.id).await {
-                Ok(Some(Inspection { repo_tags: Some(tags), .. })) if !tags.is_empty() => {}
-                Ok(_) => {
-                    nameless.insert(image.id);
-                }
-                Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(error),
+                Ok(Some(Inspection { repo_tags: Some(tags), .. })) if !tags.is_empty() => Ok(None),
+                Ok(_) => Ok(Some(image.id)),
+                Err(error) if error.is_not_found() => Ok(None),
+                Err(error) => Err(error),
             }
-        }
-        Ok(nameless)
+        });
+        Ok(try_join_all(looked_at).await?.into_iter().flatten().collect())
     }
 
     /// The ids of images with a label that have no name, in an engine with a graph driver: the containerd store keeps none, and calls

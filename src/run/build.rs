@@ -36,6 +36,7 @@ use crate::inputs::{BuildInputs, Source};
 use crate::outcome::baseline::Gate;
 use crate::outcome::build::CacheSource as Origin;
 use crate::outcome::build::{BuildOutcome, ClearMark, EngineFacts, ImageOutcome, ImageResult};
+use crate::outcome::known::Known;
 use crate::outcome::push::Pushes;
 use crate::plan::build::cache_to::CachePlace;
 use crate::plan::build::{BuildPlan, Builder, Destination, Facts, ImageCache, Wanted, plan};
@@ -87,6 +88,7 @@ pub(super) async fn build(run: &Run, inputs: &BuildInputs) -> ExitCode {
     let mut built = carry_out(run, inputs, &prepared).await;
     login::explain(&inputs.registry_auth, built.iter_mut().map(|built| &mut built.outcome.result));
     let known = known::known(run, &prepared, &mut built).await;
+    keep_unknown(run, inputs, &prepared, &mut built, &known).await;
     let notes = keep::keep(run, inputs, &prepared, &built, &known).await;
     let repeated: Vec<String> = built.iter().filter_map(|built| repeated(&built.outcome)).collect();
     let unwritten = registries::unwritten(run, inputs, &prepared, &built).await;
@@ -437,6 +439,16 @@ async fn carry_out(run: &Run, inputs: &BuildInputs, prepared: &Prepared) -> Vec<
     let _ = printer.await;
     run.console.end_group();
     images
+}
+
+/// Keeps what another run has made of this build's steps.
+async fn keep_unknown(run: &Run, inputs: &BuildInputs, prepared: &Prepared, built: &mut [Built], known: &[Known<'_>]) {
+    let credentials = credentials(inputs);
+    // Nothing is told of it while it happens.
+    let (sender, _) = mpsc::unbounded_channel();
+    let execution = execution(run, prepared, &credentials, sender);
+    let keeping = keep::keep_unknown(prepared, &execution, built, known);
+    run.cancellation.token().run_until_cancelled(keeping).await;
 }
 
 /// What plans are carried out with.

@@ -60,7 +60,8 @@ fn ledger(key: &LedgerKey, previous: Option<&Ledger>, bytes: usize) -> Ledger {
 
 async fn write(engine: &Engine, ledger: &Ledger, predecessor: Option<&str>) {
     let (document, label) = (ledger.encode().unwrap(), ledger.label().encode().unwrap());
-    engine.write_ledger(&ledger.key.name(), &label, &document, ledger.written_at, predecessor).await.unwrap();
+    engine.write_ledger(&ledger.key.name(), &label, &document, ledger.written_at).await.unwrap();
+    engine.remove_replaced_ledgers(predecessor.as_slice()).await.unwrap();
 }
 
 async fn read(engine: &Engine, key: &LedgerKey) -> (String, Ledger) {
@@ -134,7 +135,7 @@ on_every_engine!(the_largest_document_is_read, |place| {
 
         // Docker 28 writes six characters for each of these: more than is taken over the wire.
         let label = large.label().encode().unwrap();
-        engine.write_ledger(&key.name(), &label, &"<".repeat(5 << 20), Utc::now(), None).await.unwrap();
+        engine.write_ledger(&key.name(), &label, &"<".repeat(5 << 20), Utc::now()).await.unwrap();
         let found = engine.read_ledger(&key.name()).await.unwrap().unwrap();
         assert_eq!(Ledger::open(&found.content, &key), Err(Refusal::TooLarge));
         docker(place, &["image", "rm", &key.name()]);
@@ -182,12 +183,12 @@ on_every_engine!(what_is_no_ledger_is_told_apart, |place| {
         // A document that was cut short, and one that belongs elsewhere.
         let (document, label) = (ours.encode().unwrap(), ours.label().encode().unwrap());
         let cut = document.get(..document.len() / 2).unwrap();
-        engine.write_ledger(&key.name(), &label, cut, Utc::now(), None).await.unwrap();
+        engine.write_ledger(&key.name(), &label, cut, Utc::now()).await.unwrap();
         let found = engine.read_ledger(&key.name()).await.unwrap().unwrap();
         assert!(matches!(Ledger::open(&found.content, &key), Err(Refusal::Unreadable(_))), "{found:?}");
         let pull = Scope::Untrusted { repository: Some("o/r".into()), reference: "pull/42".into() };
         let forged = ledger(&LedgerKey { scope: pull, ..key.clone() }, None, 100);
-        engine.write_ledger(&key.name(), &label, &forged.encode().unwrap(), Utc::now(), None).await.unwrap();
+        engine.write_ledger(&key.name(), &label, &forged.encode().unwrap(), Utc::now()).await.unwrap();
         let found = engine.read_ledger(&key.name()).await.unwrap().unwrap();
         assert_eq!(Ledger::open(&found.content, &key), Err(Refusal::OtherKey));
         docker(place, &["image", "rm", &key.name()]);

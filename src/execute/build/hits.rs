@@ -23,6 +23,12 @@ pub(super) fn made_after(records: &[Dated], time: DateTime<Utc>) -> bool {
     steps.all(|dated| dated.created_at.is_some_and(|created_at| created_at > time))
 }
 
+/// Whether the builder holds a step that was made after a time, by whoever.
+pub fn has_steps_since(records: &[Dated], time: DateTime<Utc>) -> bool {
+    let mut steps = records.iter().filter(|dated| made_by(&dated.record).is_some());
+    steps.any(|dated| dated.created_at.is_none_or(|created_at| created_at > time))
+}
+
 /// What the builder had before a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Before {
@@ -124,7 +130,7 @@ mod tests {
 
     use chrono::{DateTime, TimeDelta};
 
-    use super::{Before, REGULAR, made_after, plain};
+    use super::{Before, REGULAR, has_steps_since, made_after, plain};
     use crate::buildkit::usage::{Dated, Record};
     use crate::outcome::build::{CacheSource, StepOutcome, StepStatus};
 
@@ -183,14 +189,16 @@ mod tests {
             created_at: Some(clear + TimeDelta::seconds(seconds)),
         };
         let (new, old) = (made("[2/3] COPY a /a", 5), made("[2/3] COPY a /a", -5));
+        let undated = Dated { created_at: None, ..new.clone() };
         assert!(made_after(&[], clear) && made_after(&[new.clone(), new.clone()], clear));
-        assert!(
-            !made_after(&[new.clone(), old], clear) && !made_after(&[Dated { created_at: None, ..new.clone() }], clear)
-        );
+        assert!(!made_after(&[new.clone(), old.clone()], clear) && !made_after(std::slice::from_ref(&undated), clear));
         // Directories that were sent, and what is no step, are no cache of one.
         let mut internal = made("x", -5);
         internal.record.kind = "internal".to_owned();
-        assert!(made_after(&[new, made("local source for context", -5), internal], clear));
+        assert!(made_after(&[new.clone(), made("local source for context", -5), internal], clear));
+
+        assert!(has_steps_since(&[old.clone(), new], clear) && has_steps_since(&[undated], clear));
+        assert!(!has_steps_since(&[old, made("local source for context", 5)], clear) && !has_steps_since(&[], clear));
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub enum Kept {
     /// Nothing was asked to be kept, or nothing was built.
     #[default]
     Nothing,
-    /// The build gave the image that the ledger knows.
+    /// The build ran nothing and gave the image that the ledger knows.
     Known,
     /// These images, with their records.
     Images {
@@ -90,17 +90,30 @@ pub(super) async fn keep_all(plan: &BuildPlan, ended: Vec<Ended>, with: &Executi
             without_cache_to = cache_to::write(index, build, with, &kept, offer).await;
         }
         if to_registry || matches!(kept, Kept::Images { .. }) {
-            outcome.other.push(OperationOutcome {
-                name: KEEPING.to_owned(),
-                kind: OperationKind::Other,
-                intervals: vec![Interval { start: begun, end: with.started.elapsed() }],
-                error: None,
-                critical: false,
-            });
+            outcome.other.push(operation(begun, with));
         }
-        Built { outcome, kept, without_cache_to }
+        Built { outcome, kept, offer_served, without_cache_to }
     });
     join_all(keeping).await
+}
+
+/// Keeps what a build made of which it was thought that the ledger knows it ([`Kept::Known`]): its stages are other ones.
+pub async fn keep_all_the_same(index: usize, build: &PlannedBuild, built: &mut Built, with: &Execution<'_>) {
+    let (Some(keep), ImageResult::Built { image_id, .. }) = (&build.keep, &built.outcome.result) else { return };
+    let begun = with.started.elapsed();
+    built.kept = images(index, build, keep, image_id, with, &built.outcome, built.offer_served).await;
+    built.outcome.other.push(operation(begun, with));
+}
+
+/// The time that keeping took, which has begun then.
+fn operation(begun: Duration, with: &Execution<'_>) -> OperationOutcome {
+    OperationOutcome {
+        name: KEEPING.to_owned(),
+        kind: OperationKind::Other,
+        intervals: vec![Interval { start: begun, end: with.started.elapsed() }],
+        error: None,
+        critical: false,
+    }
 }
 
 /// The first build of the same context and Dockerfile.
@@ -122,14 +135,27 @@ async fn keep(
     let (Some(keep), ImageResult::Built { image_id, .. }) = (&build.keep, &outcome.result) else {
         return Kept::Nothing;
     };
-    let (Some(connection), How::BuildKit { locals, shared_key, .. }) = (with.connection, &build.how) else {
-        return Kept::Nothing;
-    };
     // A stage may have changed although the image is the same.
     let ran = outcome.steps.iter().any(|step| !step.cached);
     if keep.known.as_deref() == Some(image_id.as_str()) && !ran && !to_registry {
         return Kept::Known;
     }
+    images(index, build, keep, image_id, with, outcome, offer_served).await
+}
+
+/// Keeps the image and its stages.
+async fn images(
+    index: usize,
+    build: &PlannedBuild,
+    keep: &Keep,
+    image_id: &str,
+    with: &Execution<'_>,
+    outcome: &ImageOutcome,
+    offer_served: bool,
+) -> Kept {
+    let (Some(connection), How::BuildKit { locals, shared_key, .. }) = (with.connection, &build.how) else {
+        return Kept::Nothing;
+    };
     let begun = Instant::now();
     // A stage that the build did not need may still be there, as a record that was offered.
     let offer = build.offer.as_deref().filter(|_| offer_served);

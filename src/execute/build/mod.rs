@@ -11,7 +11,8 @@ mod push;
 mod repeat;
 mod shared;
 
-pub use keep::Kept;
+pub use hits::has_steps_since;
+pub use keep::{Kept, keep_all_the_same};
 pub use push::push;
 
 use std::path::Path;
@@ -99,6 +100,8 @@ pub struct Built {
     pub outcome: ImageOutcome,
     /// What it left for the next one.
     pub kept: Kept,
+    /// Whether the records that it was offered are any good.
+    offer_served: bool,
     /// Why its cache is not in the registry, if it was to be.
     pub without_cache_to: Option<String>,
 }

@@ -69,6 +69,23 @@ pub fn reasons(outcome: &ImageOutcome, known: &Known<'_>) -> Vec<Option<MissReas
     of(&|index, step| if asked(step) { MissReason::Asked } else { why.reason(index) })
 }
 
+/// Whether it is known that the build is made of other steps than the one before, whatever became of them.
+pub fn is_another(outcome: &ImageOutcome, known: &Known<'_>) -> bool {
+    let (Some(previous), Some(dockerfile)) = (known.previous, known.dockerfile) else { return false };
+    let (Some(before), Some(now)) = (&known.before, &known.now) else { return false };
+    let text = |stage: &Option<String>, position, instruction: &String| (stage.clone(), position, instruction.clone());
+    let then = previous.steps.iter().map(|step| text(&step.stage, step.position, &step.instruction));
+    let steps = outcome.steps.iter().map(|step| text(&step.stage, step.position, &step.instruction));
+    if then.collect::<BTreeSet<_>>() != steps.collect::<BTreeSet<_>>() {
+        return true;
+    }
+    let layout = Layout { dockerfile, target: known.target };
+    let compared = Compared::new(layout, before, now);
+    let changed = |own| matches!(own, Own::Changed(_));
+    let mut places = layout.places(&outcome.steps).into_iter().flatten();
+    places.any(|place| changed(compared.step(place)) || changed(compared.base(place.stage)))
+}
+
 /// Whether a step ran, to its end or not.
 fn ran(step: &StepOutcome) -> bool {
     !step.cached && step.status != StepStatus::NotRun

@@ -4,26 +4,40 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use futures_util::future::join_all;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::OnceCell;
 
 use super::Prepared;
-use super::leftovers::{Leftovers, Superseded};
+use super::leftovers::{Leftover, Leftovers, Superseded};
 use crate::cache::ledger::{
     Access, Build, BuildKind, BuildRecord, CachedImage, EARLIER, Earlier, Ledger, LedgerKey, Role, StepFact,
 };
 use crate::cache::records::Records;
 use crate::error::chain;
-use crate::execute::build::{Built, Kept};
+use crate::execute::build::{Built, Execution, Kept, keep_all_the_same};
 use crate::inputs::BuildInputs;
 use crate::outcome::advise;
 use crate::outcome::build::{ImageOutcome, StepOutcome};
 use crate::outcome::known::Known;
+use crate::outcome::why;
 use crate::plan::build::PlannedBuild;
 use crate::plan::build::keep::Keep;
 use crate::run::Run;
 
 /// Images that are remembered although nothing could remove them yet.
 const REMEMBERED: usize = 100;
+
+/// Keeps the images of those builds that ran nothing and gave the image of before, where their steps are others all the same: another
+/// run has made these. It may have been of another image with the same stages, or of another branch.
+///
+/// Without it the ledger would know the stages of before, and the next build would run what is in the builder now, once that is gone.
+pub(super) async fn keep_unknown(prepared: &Prepared, with: &Execution<'_>, built: &mut [Built], known: &[Known<'_>]) {
+    // One after the other: see `keep_all`.
+    for (index, ((build, built), known)) in prepared.plan.builds.iter().zip(built).zip(known).enumerate() {
+        if built.kept == Kept::Known && why::is_another(&built.outcome, known) {
+            keep_all_the_same(index, build, built, with).await;
+        }
+    }
+}
 
 /// Keeps what every build left. What could not be kept is said, a line for each, and fails nothing.
 pub(super) async fn keep(
@@ -33,55 +47,77 @@ pub(super) async fn keep(
     built: &[Built],
     known: &[Known<'_>],
 ) -> Vec<String> {
-    // One after the other: a ledger that is being replaced looks like one that a killed run left behind.
-    let writing = Mutex::new(());
     let taken = run.started.elapsed();
     let builds = prepared.plan.builds.iter().zip(built).zip(known);
     let leftovers = OnceCell::new();
     let each = builds.enumerate().map(|(index, ((build, built), known))| {
-        let keeper =
-            Keeper { run, inputs, prepared, known, index, build, taken, writing: &writing, leftovers: &leftovers };
+        let keeper = Keeper { run, prepared, known, index, build, taken, leftovers: &leftovers };
         async move {
             // A cancelled run leaves the ledgers as they were.
             run.cancellation.token().run_until_cancelled(keeper.keep(built)).await.unwrap_or_default()
         }
     });
-    let notes = join_all(each).await.into_iter().flatten().collect();
-    if let Some(leftovers) = leftovers.get().filter(|_| inputs.remove_superseded) {
-        let access = Access::of(&run.context);
-        let tidy = async {
-            leftovers.give_up(&access, Utc::now()).await;
-            leftovers.remove_nameless().await;
-        };
-        run.cancellation.token().run_until_cancelled(tidy).await;
+    let written = join_all(each).await;
+    if let Some(leftovers) = leftovers.get() {
+        run.cancellation.token().run_until_cancelled(tidy(run, inputs, prepared, leftovers, &written)).await;
     }
-    notes
+    written.into_iter().flat_map(|written| written.notes).collect()
+}
+
+/// What became of a ledger.
+#[derive(Default)]
+struct Written {
+    /// What could not be kept, a line for each.
+    notes: Vec<String>,
+    /// The ledger that had its name before, if another one has it now.
+    predecessor: Option<String>,
+    /// What may go now.
+    removable: Vec<Leftover>,
+}
+
+/// Removes what the ledgers that were `written` replace, and what nobody builds any more.
+async fn tidy(run: &Run, inputs: &BuildInputs, prepared: &Prepared, leftovers: &Leftovers, written: &[Written]) {
+    let begun = Instant::now();
+    let engine = &prepared.engine;
+    let replaced: Vec<&str> = written.iter().filter_map(|written| written.predecessor.as_deref()).collect();
+    let ledgers = async {
+        if let Err(error) = engine.remove_replaced_ledgers(&replaced).await {
+            tracing::debug!(error = chain(&error), "image cache: a ledger that was replaced is not removed");
+        }
+    };
+    let images = async {
+        if inputs.remove_superseded {
+            join_all(written.iter().flat_map(|written| &written.removable).map(|image| leftovers.remove(image))).await;
+            leftovers.give_up(&Access::of(&run.context), Utc::now()).await;
+            leftovers.remove_nameless().await;
+        }
+    };
+    tokio::join!(ledgers, images);
+    tracing::debug!("image cache: tidied up in {} ms", begun.elapsed().as_millis());
 }
 
 struct Keeper<'a> {
     run: &'a Run,
-    inputs: &'a BuildInputs,
     prepared: &'a Prepared,
     known: &'a Known<'a>,
     index: usize,
     build: &'a PlannedBuild,
     /// How long the run has taken.
     taken: Duration,
-    writing: &'a Mutex<()>,
     /// Looked for once, by the first that writes a ledger.
     leftovers: &'a OnceCell<Leftovers>,
 }
 
 impl Keeper<'_> {
-    async fn keep(&self, built: &Built) -> Vec<String> {
-        let Some(keep) = &self.build.keep else { return Vec::new() };
+    async fn keep(&self, built: &Built) -> Written {
+        let Some(keep) = &self.build.keep else { return Written::default() };
         let begun = Instant::now();
         // Another ref's is no predecessor, but the new ledger has its salt: what went into this build is known under that one.
         let previous = self.known.previous.filter(|previous| previous.key == keep.key);
         let named = |problem: String| format!("{}: {problem}", self.build.target.name);
         let (images, mut notes) = match (&built.kept, previous) {
             // The ledger knows all of it; writing it again would cost more than such a build itself.
-            (Kept::Nothing | Kept::Known, _) => return Vec::new(),
+            (Kept::Nothing | Kept::Known, _) => return Written::default(),
             (Kept::Images { images, problems }, previous) => {
                 // What BuildKit 0.8 captures after an import lacks results in between; newer ones tell all that was offered.
                 let complete = self.prepared.engine.info().has_buildkit_0_8();
@@ -90,7 +126,7 @@ impl Keeper<'_> {
         };
         // Without the image's own records the ledger of before is worth more.
         if !images.iter().any(|image| image.role == Role::Final) {
-            return notes;
+            return Written { notes, ..Written::default() };
         }
         // Another run may have written the ledger meanwhile: what it names would be nobody's.
         let look = self.leftovers.get_or_init(|| Leftovers::look(&self.prepared.engine));
@@ -112,13 +148,16 @@ impl Keeper<'_> {
         };
         if let Err(problem) = self.write(&Ledger::successor(previous, keep.key.clone(), build)).await {
             notes.push(named(format!("the image is no cache for the next build: {problem}")));
-            return notes;
+            return Written { notes, ..Written::default() };
         }
         tracing::debug!("image cache: ledger written in {} ms", begun.elapsed().as_millis());
-        for leftover in removable.iter().filter(|_| self.inputs.remove_superseded) {
-            leftovers.remove(leftover).await;
-        }
-        notes
+        Written { notes, predecessor: self.predecessor(&keep.key), removable }
+    }
+
+    /// The image that had the ledger's name before the build.
+    fn predecessor(&self, key: &LedgerKey) -> Option<String> {
+        let previous = self.prepared.previous.get(self.index).and_then(Option::as_ref);
+        previous.filter(|previous| previous.ledger.key == *key).map(|previous| previous.image_id.clone())
     }
 
     /// The ledger as it is now.
@@ -131,11 +170,7 @@ impl Keeper<'_> {
         let name = ledger.key.name();
         let document = ledger.encode().map_err(|error| chain(&error))?;
         let label = ledger.label().encode().map_err(|error| chain(&error))?;
-        let predecessor = self.prepared.previous.get(self.index).and_then(Option::as_ref);
-        let predecessor = predecessor.filter(|previous| previous.ledger.key == ledger.key);
-        let predecessor = predecessor.map(|previous| previous.image_id.as_str());
-        let _alone = self.writing.lock().await;
-        let write = || self.prepared.engine.write_ledger(&name, &label, &document, ledger.written_at, predecessor);
+        let write = || self.prepared.engine.write_ledger(&name, &label, &document, ledger.written_at);
         let written = match write().await {
             // The containerd store of Docker 28 fails whoever gives a new name second.
             Err(error) if chain(&error).contains("already exists") => write().await,

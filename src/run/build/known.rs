@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Prepared;
 use crate::cache::evidence::{self, Evidence};
-use crate::cache::ledger::{Role, Salt};
+use crate::cache::ledger::{Ledger, Role, Salt};
 use crate::engine::ImageStore;
-use crate::execute::build::{Built, Kept};
+use crate::execute::build::{Built, Kept, has_steps_since};
 use crate::outcome::build::{ImageOutcome, ImageResult};
 use crate::outcome::known::Known;
 use crate::outcome::why;
@@ -53,8 +53,13 @@ impl<'a> Looking<'a> {
         let ledger = previous.map(|previous| &previous.ledger);
         let salt = Salt::keep(ledger);
         let ran = built.outcome.steps.iter().any(|step| !step.cached);
-        let written = matches!(built.kept, Kept::Images { .. });
-        let now = if written || (ran && ledger.is_some()) { self.evidence(&salt, &built.outcome).await } else { None };
+        let needed = match built.kept {
+            Kept::Images { .. } => true,
+            // The builder may have steps from another run, of which the ledger does not know.
+            Kept::Known => ledger.is_some_and(|ledger| self.is_news(ledger)),
+            Kept::Nothing => ran && ledger.is_some(),
+        };
+        let now = if needed { self.evidence(&salt, &built.outcome).await } else { None };
         Known {
             target: &self.build.target,
             dockerfile: self.dockerfile(),
@@ -66,6 +71,11 @@ impl<'a> Looking<'a> {
             remembered: self.build.keep.is_some(),
             merges: self.prepared.engine.info().store == ImageStore::Containerd,
         }
+    }
+
+    /// Whether the builder has steps that were made after the ledger was written.
+    fn is_news(&self, ledger: &Ledger) -> bool {
+        self.prepared.builder_before.as_deref().is_none_or(|records| has_steps_since(records, ledger.written_at))
     }
 
     fn dockerfile(&self) -> Option<&'a Dockerfile> {

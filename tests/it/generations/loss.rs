@@ -13,10 +13,13 @@ pub(super) enum Loss {
     Size,
     /// One record: keys outlive their results.
     Record,
+    /// Several single records, until a part of them is left.
+    Records,
 }
 
 impl Loss {
-    pub(super) const ALL: [Self; 5] = [Self::Nothing, Self::Everything, Self::Unused, Self::Size, Self::Record];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Nothing, Self::Everything, Self::Unused, Self::Size, Self::Record, Self::Records];
 
     /// Makes the builder lose it and tells what was done.
     pub(super) fn befall(self, engine: &Engine, random: &mut Random) -> String {
@@ -33,6 +36,7 @@ impl Loss {
                 prune(engine, &[option, &format!("{}b", unit * (1 + below(draw, 20)))])
             }
             Self::Record => remove_one(engine, draw),
+            Self::Records => remove_several(engine, draw),
         }
     }
 }
@@ -47,6 +51,8 @@ fn prune(engine: &Engine, options: &[&str]) -> String {
     format!("builder prune -af {}: {} of {before} records stayed", options.join(" "), records(engine).len())
 }
 
+const NOTHING_TO_REMOVE: &str = "the builder has no record that can go alone";
+
 /// Removes one record on which no other is built, and which nothing holds.
 fn remove_one(engine: &Engine, draw: u64) -> String {
     let all = records(engine);
@@ -60,7 +66,20 @@ fn remove_one(engine: &Engine, draw: u64) -> String {
             return format!("builder prune of '{}': {left} of {} records stayed", record.description, all.len());
         }
     }
-    "the builder has no record that can go alone".to_owned()
+    NOTHING_TO_REMOVE.to_owned()
+}
+
+/// Removes records one by one until some are left, which then are not what a size or an age leaves.
+fn remove_several(engine: &Engine, draw: u64) -> String {
+    let before = records(engine).len();
+    let keep = before * (1 + below(draw, 4)) / 6;
+    let mut random = Random::new(draw);
+    while records(engine).len() > keep {
+        if remove_one(engine, random.next()) == NOTHING_TO_REMOVE {
+            break;
+        }
+    }
+    format!("single records pruned: {} of {before} records stayed", records(engine).len())
 }
 
 /// A record of the builder; sorted so that the order does not depend on its id.

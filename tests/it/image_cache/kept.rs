@@ -1,7 +1,7 @@
 //! What a ledger keeps: how old a record is, and what went into the build.
 
 use super::{COMMIT, Scene, prune};
-use crate::support::{docker, on_every_engine};
+use crate::support::{docker, on_every_engine, unique};
 
 on_every_engine!(records_are_not_offered_beyond_their_age, |engine| {
     let scene = Scene::three_stages(engine);
@@ -29,4 +29,44 @@ on_every_engine!(a_ledger_tells_what_went_into_the_build_and_no_value_of_it, |en
     assert!(evidence["bases"]["busybox:1.36"].as_str().unwrap().starts_with("sha256:"), "{evidence}");
     assert!(evidence["contexts"]["context"].is_object(), "{evidence}");
     assert!(!evidence.to_string().contains(COMMIT) && !text.contains("s3cr3t-of-the-build"), "{evidence}");
+});
+
+/// Two images of one Dockerfile, built by runs of their own. The second takes a file that no edit of the stage changes.
+const TWO_IMAGES: &str = "FROM busybox:1.36 AS stage\n\
+                          ARG FLAVOR\n\
+                          COPY source.txt /source\n\
+                          COPY note.txt /note\n\
+                          RUN echo \"$FLAVOR\" | cat - /note > /trail # INSTRUCTION\n\
+                          FROM busybox:1.36 AS first\n\
+                          COPY --from=stage /trail /trail\n\
+                          FROM busybox:1.36 AS second\n\
+                          COPY --from=stage /source /taken\n\
+                          RUN cat /taken > /copied\n";
+
+on_every_engine!(a_stage_that_another_run_made_is_kept_although_nothing_ran_and_the_image_is_the_same, |engine| {
+    let dockerfile = |instruction: &str| TWO_IMAGES.replace("INSTRUCTION", instruction);
+    let files = [("Dockerfile", dockerfile("one")), ("source.txt", unique("source")), ("note.txt", "one\n".to_owned())];
+    let scene = Scene::new(engine, &files.each_ref().map(|(name, content)| (*name, content.as_str())));
+    let write = |name: &str, content: &str| std::fs::write(scene.project.path().join(name), content).unwrap();
+    let build = |target: &str, flavor: &str| {
+        let action = scene.action().input("tags", &format!("{}-{target}", scene.tag)).input("target", target);
+        action.input("build-args", &format!("FLAVOR={flavor}")).run().expect_code(0)
+    };
+    build("first", "one");
+    let image = build("second", "one").output("image-id").to_owned();
+    let edits: [(&str, &dyn Fn(), &str); 4] = [
+        ("the instruction", &|| write("Dockerfile", &dockerfile("two")), "one"),
+        ("the argument", &|| {}, "two"),
+        ("the file", &|| write("note.txt", "two\n"), "two"),
+        ("nothing", &|| {}, "two"),
+    ];
+    for (what, edit, flavor) in edits {
+        edit();
+        build("first", flavor);
+        let second = build("second", flavor);
+        assert_eq!((second.cached(), second.output("image-id")), ((5, 5), image.as_str()), "{what}: {}", second.stdout);
+        prune(engine);
+        let pruned = build("second", flavor);
+        assert_eq!((pruned.cached(), pruned.output("image-id")), ((5, 5), image.as_str()), "{what}: {}", pruned.stdout);
+    }
 });

@@ -186,7 +186,7 @@ fn age(engine: &Engine, ledger: &str, days: i64) {
     runtime.block_on(async {
         let engine = watchparty_cache::engine::Engine::connect(&address).await.unwrap();
         let written = Utc::now() - TimeDelta::days(days);
-        engine.write_ledger(ledger, &label, &document, written, None).await.unwrap();
+        engine.write_ledger(ledger, &label, &document, written).await.unwrap();
     });
 }
 

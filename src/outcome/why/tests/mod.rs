@@ -261,7 +261,13 @@ fn outcome(steps: Vec<StepOutcome>) -> ImageOutcome {
 impl Scene {
     /// What is said of the steps that ran, in their order.
     fn reasons(&self) -> Vec<String> {
-        let known = Known {
+        let reasons = super::reasons(&self.outcome, &self.known());
+        assert_eq!(reasons.len(), self.outcome.steps.len());
+        reasons.iter().flatten().map(say).collect()
+    }
+
+    fn known(&self) -> Known<'_> {
+        Known {
             target: &self.target,
             dockerfile: Some(&self.dockerfile),
             previous: self.previous.as_ref(),
@@ -271,10 +277,7 @@ impl Scene {
             salt: Salt::keep(self.previous.as_ref()),
             remembered: self.remembered,
             merges: self.merges,
-        };
-        let reasons = super::reasons(&self.outcome, &known);
-        assert_eq!(reasons.len(), self.outcome.steps.len());
-        reasons.iter().flatten().map(say).collect()
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Stages, and reasons of the whole build.
 
-use super::{Side, scene, side};
+use super::super::is_another;
+use super::{Scene, Side, scene, side};
 use crate::outcome::build::{ClearMark, StepOutcome, StepStatus, UnusedSource};
 use crate::project::target::NoCache;
 
@@ -208,4 +209,28 @@ fn reasons_of_the_whole_build() {
     let mut unbegun = changed();
     unbegun.outcome.steps.iter_mut().for_each(|step| step.status = StepStatus::NotRun);
     assert_eq!(unbegun.reasons(), [""; 0]);
+}
+
+#[test]
+fn a_build_that_ran_nothing_is_another_if_one_of_its_steps_is() {
+    let differs = |now: &Side| {
+        let scene = scene(&stages(), now, &[]);
+        is_another(&scene.outcome, &scene.known())
+    };
+    let with = |text: String| side(&text, &FILES).arg("COMMIT", "1");
+    assert!(!differs(&stages()));
+    assert!(!differs(&stages().file("README", "copied by nobody", 0o644)));
+    assert!(!differs(&with(STAGES.replace("FROM busybox\n", "# A comment.\nFROM busybox\n"))));
+
+    assert!(differs(&stages().file("src", "new", 0o644)), "a file");
+    assert!(differs(&stages().file("src", "content", 0o755)), "a mode");
+    assert!(differs(&side(STAGES, &FILES).arg("COMMIT", "2")), "an argument");
+    assert!(differs(&stages().base("busybox", "2")), "a base image");
+    assert!(differs(&with(STAGES.replace("RUN make", "RUN make all"))), "an instruction");
+    assert!(differs(&with(STAGES.replace("RUN make\n", ""))), "one that is gone");
+    assert!(differs(&with(STAGES.replace("RUN make", "ENV A=1\nRUN make"))), "a setting");
+
+    // Nobody knows.
+    let unknown = Scene { before: None, ..scene(&stages(), &side(STAGES, &FILES).arg("COMMIT", "2"), &[]) };
+    assert!(!is_another(&unknown.outcome, &unknown.known()));
 }
