@@ -151,7 +151,8 @@ fn gate_line(gate: &Gate, outcome: &BuildOutcome) -> Option<String> {
 
 fn unused_sources(image: &ImageOutcome) -> impl Iterator<Item = String> {
     image.unused_sources.iter().map(|unused| {
-        let (image, source, reason) = (name(&image.name), name(&unused.source), line(&unused.reason));
+        // Whole: somebody may have to look for it.
+        let (image, source, reason) = (name(&image.name), line(&unused.source), line(&unused.reason));
         format!("note: {image}: the cache source {source} could not be used: {reason}")
     })
 }

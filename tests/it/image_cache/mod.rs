@@ -8,6 +8,7 @@ mod failing;
 mod features;
 mod kept;
 mod mixed;
+mod sources;
 mod subset;
 mod table;
 mod travel;
