@@ -79,7 +79,7 @@ fn actions_are_pinned_once() {
 }
 
 /// The blocks of YAML in a page that use an action; what is no YAML to copy is marked as text.
-fn workflows(page: &str) -> Vec<String> {
+pub(crate) fn workflows(page: &str) -> Vec<String> {
     let text = text(page);
     let mut blocks = Vec::new();
     let mut lines = text.lines();
