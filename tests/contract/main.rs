@@ -8,11 +8,13 @@
 //! | `links` | a link in the documentation leads to a file and a heading that exist |
 //! | `release` | `scripts/release`: the version, the notes, the rewritten `action.yml`, the programs, the tags, the release |
 //! | `workflows` | the workflows that the documentation shows are checked by the linters, and are those that `act` runs |
+//! | `clearing` | the workflow for a closed pull request names what the program wrote for it, and nothing else |
 //! | `checks` | what the scripts do without the advisories, and with tools that a machine has in another version |
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::string_slice, reason = "tests")]
 
 mod checks;
+mod clearing;
 mod links;
 mod messages;
 mod readme;

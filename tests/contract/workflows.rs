@@ -8,9 +8,9 @@ use crate::{files, repository, text};
 
 const EXAMPLE: &str = "examples/watchparty/.github/workflows";
 
-/// `tests/it/act` runs the example's, and the README's third one, to the letter.
+/// `tests/it/act` runs the example's to the letter.
 #[test]
-fn the_readmes_workflows_are_the_ones_that_act_runs() {
+fn the_readmes_workflows_are_the_ones_of_the_example() {
     let blocks = workflows("README.md");
     for (name, file) in [("Build", "build.yml"), ("Clear caches", "clear-caches.yml")] {
         let shown: Vec<&String> = blocks.iter().filter(|block| block.starts_with(&format!("name: {name}\n"))).collect();
@@ -18,6 +18,26 @@ fn the_readmes_workflows_are_the_ones_that_act_runs() {
     }
     let run: BTreeSet<PathBuf> = files(EXAMPLE, ".yml").into_iter().collect();
     assert_eq!(run.len(), 2, "a workflow of the example that README.md does not show: {run:?}");
+}
+
+/// `tests/it/act` takes them from the page itself, or they are the example's.
+#[test]
+fn every_whole_workflow_that_is_shown_is_run_by_act() {
+    let tests: String = files("tests/it/act", ".rs").iter().map(text).collect();
+    let example: Vec<String> = files(EXAMPLE, ".yml").iter().map(text).collect();
+    let mut pages = files("docs", ".md");
+    pages.push("README.md".into());
+    let mut run = 0;
+    for page in pages {
+        let page = page.to_str().unwrap();
+        for block in workflows(page).iter().filter(|block| block.contains("\njobs:\n")) {
+            let name = block.lines().next().and_then(|line| line.strip_prefix("name: ")).unwrap();
+            let is_run = example.contains(block) || tests.contains(&format!("shown(\"{page}\", \"{name}\")"));
+            assert!(is_run, "{page}: no test in tests/it/act runs '{name}'");
+            run += 1;
+        }
+    }
+    assert_eq!(run, 5);
 }
 
 /// Every one that uses an action is among what `scripts/test` has its linters read.
@@ -79,7 +99,7 @@ fn actions_are_pinned_once() {
 }
 
 /// The blocks of YAML in a page that use an action; what is no YAML to copy is marked as text.
-fn workflows(page: &str) -> Vec<String> {
+pub(crate) fn workflows(page: &str) -> Vec<String> {
     let text = text(page);
     let mut blocks = Vec::new();
     let mut lines = text.lines();

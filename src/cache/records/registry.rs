@@ -13,6 +13,8 @@ use super::{Digest, Layer, Link, Record, Records, RecordsError};
 
 const IMAGE_MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 const EMPTY_MEDIA_TYPE: &str = "application/vnd.oci.empty.v1+json";
+/// What is read by a person who comes upon a manifest.
+const DESCRIPTION: &str = "org.opencontainers.image.description";
 /// Manifests of an index: platforms and attestations.
 const CHILDREN: usize = 1_024;
 
@@ -109,7 +111,6 @@ struct ImageManifest {
     media_type: &'static str,
     config: Descriptor,
     layers: Vec<Descriptor>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<&'static str, String>,
 }
 
@@ -247,9 +248,10 @@ impl Records {
         records.pruned()
     }
 
-    /// As a registry keeps them; nothing when there are none, or too many for BuildKit.
+    /// As a registry keeps them at `tag`; nothing when there are none, or too many for BuildKit. It is no other tag's: of two
+    /// tags with one manifest neither can be deleted alone, and a pull request that changes nothing has the records of its base.
     #[must_use]
-    pub fn to_cache_image(&self) -> Option<CacheImage> {
+    pub fn to_cache_image(&self, tag: &str) -> Option<CacheImage> {
         if self.is_empty() {
             return None;
         }
@@ -265,7 +267,7 @@ impl Records {
                 annotations: None,
             },
             layers: self.layers.iter().map(Descriptor::of).collect(),
-            annotations: BTreeMap::new(),
+            annotations: [(DESCRIPTION, format!("the cache that builds write at the tag {tag}"))].into(),
         };
         let manifest = serde_json::to_vec(&manifest).ok().filter(|manifest| manifest.len() <= OFFER_BYTES)?;
         Some(CacheImage { config: config.into(), manifest: manifest.into() })
@@ -292,7 +294,7 @@ impl CacheImage {
             media_type: IMAGE_MEDIA_TYPE,
             config: empty(),
             layers: vec![empty()],
-            annotations: [("org.opencontainers.image.description", said)].into(),
+            annotations: [(DESCRIPTION, said)].into(),
         };
         let manifest = serde_json::to_vec(&manifest).unwrap_or_default();
         Self { config, manifest: manifest.into() }
@@ -374,10 +376,11 @@ mod tests {
     #[test]
     fn what_is_written_is_what_is_read() {
         let records = in_registry(build("one"));
-        let CacheImage { config, manifest } = records.to_cache_image().unwrap();
+        let CacheImage { config, manifest } = records.to_cache_image("main-cache").unwrap();
         assert_eq!(Subject::of(&manifest).unwrap(), Subject::Cache { config: Digest::of(&config) });
         assert_eq!(Records::from_export(&manifest, &config).unwrap(), records);
-        assert_eq!(Records::default().to_cache_image(), None);
+        assert_ne!(records.to_cache_image("main-pr-7-cache").unwrap().manifest, manifest, "each tag has its own");
+        assert_eq!(Records::default().to_cache_image("main-cache"), None);
     }
 
     #[test]

@@ -266,7 +266,8 @@ impl Place<'_> {
     }
 
     async fn write(&self, records: &Records) -> Result<(), CacheToError> {
-        let image = records.to_cache_image().ok_or(if records.is_empty() {
+        let tag = self.reference.tag().unwrap_or_default();
+        let image = records.to_cache_image(tag).ok_or(if records.is_empty() {
             CacheToError::NoRecords
         } else {
             CacheToError::TooLarge

@@ -1,12 +1,15 @@
-//! The workflows that README shows, run by `act` with the action's image, to the letter: those of the example, which build, build
-//! again, clear and build; and `push`.
+//! The workflows that the documentation shows, run by `act` with the action's image, to the letter: those of the example, which
+//! are the README's and build, build again, clear and build; `push`, the README's other one; and `clearing`, those of
+//! `docs/clearing.md` and the repository's own button.
 //!
 //! `act` reads workflows as GitHub does, expressions, `with:` and outputs of steps included; what it does differently from
 //! the runner is why `runner` exists: the workspace is at its host's path, and commands have no limits.
 
+mod clearing;
 mod push;
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -44,18 +47,23 @@ impl Repository {
             .expect("WATCHPARTY_TEST_ACT is unset: run the tests with scripts/test, which installs act");
         let (program, address) = act.split_once('=').unwrap();
         let engine = Engine { name: "28-containerd".to_owned(), address: address.to_owned() };
-        let (directory, action) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        // What lies beside the socket is at the same path for the engine: `act --bind` mounts it.
+        let beside = Path::new(address.strip_prefix("unix://").unwrap()).parent().unwrap();
+        let (directory, action) = (tempfile::tempdir_in(beside).unwrap(), tempfile::tempdir().unwrap());
         write(directory.path());
         run("git", &["init", "--quiet", "--initial-branch=main"], directory.path());
-        // As a release does it: the action names an image.
-        let manifest = std::fs::read_to_string(root().join("action.yml")).unwrap();
-        let image = crate::runner::action_image(&engine);
-        let released = manifest.replace("image: Dockerfile", &format!("image: docker://{image}"));
-        assert_ne!(manifest, released);
-        std::fs::write(action.path().join("action.yml"), released).unwrap();
+        fs::write(action.path().join("action.yml"), released_manifest(&engine)).unwrap();
         let repository = Self { directory, action, program: program.to_owned(), engine };
         repository.commit();
         repository
+    }
+
+    /// The path of a file in it, which is written.
+    fn write(&self, name: &str, text: &str) -> String {
+        let file = self.directory.path().join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, text).unwrap();
+        path(&file)
     }
 
     /// Checks everything in.
@@ -151,6 +159,22 @@ fn the_examples_workflows_build_clear_and_build_again() {
 
     let fresh = build();
     assert_eq!((cached(&fresh), fresh.output("cache-source")), (pair("0", "12"), "none"));
+}
+
+/// The action as a release has it: it names an image.
+fn released_manifest(engine: &Engine) -> String {
+    let manifest = fs::read_to_string(root().join("action.yml")).unwrap();
+    let image = crate::runner::action_image(engine);
+    let released = manifest.replace("image: Dockerfile", &format!("image: docker://{image}"));
+    assert_ne!(manifest, released);
+    released
+}
+
+/// The workflow of this name that a page of the documentation shows.
+fn shown(page: &str, name: &str) -> String {
+    let text = fs::read_to_string(root().join(page)).unwrap();
+    let mut blocks = text.split("```yaml\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0.to_owned()));
+    blocks.find(|block| block.starts_with(&format!("name: {name}\n"))).unwrap()
 }
 
 fn root() -> &'static Path {

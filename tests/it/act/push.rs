@@ -6,18 +6,11 @@
 
 use std::fs;
 
-use super::{Repository, Run, path, root};
+use super::{Repository, Run, path, shown};
 use crate::image_cache::prune;
 use crate::support::{Images, Registry, unique};
 
 const WORKFLOW: &str = ".github/workflows/build-and-push.yml";
-
-/// The README's workflow of this name.
-fn shown(name: &str) -> String {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let mut blocks = readme.split("```yaml\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0.to_owned()));
-    blocks.find(|block| block.starts_with(&format!("name: {name}\n"))).unwrap()
-}
 
 struct Scene {
     repository: Repository,
@@ -32,7 +25,7 @@ impl Scene {
         );
         let repository = Repository::of(|directory| {
             fs::create_dir_all(directory.join(".github/workflows")).unwrap();
-            fs::write(directory.join(WORKFLOW), shown("Build and push")).unwrap();
+            fs::write(directory.join(WORKFLOW), shown("README.md", "Build and push")).unwrap();
             fs::write(directory.join("Dockerfile"), dockerfile).unwrap();
             fs::write(directory.join(".dockerignore"), "*\n!app\n").unwrap();
             fs::write(directory.join("app"), "1").unwrap();

@@ -174,3 +174,13 @@ on_every_engine!(a_pull_request_reads_the_branch_and_writes_a_tag_of_its_own, |e
     // What it wrote is nothing for the branch.
     assert_ran(&scene.on_nothing(scene.action()), &OF_THE_APP, "the branch");
 });
+
+// Of two tags with one manifest a clear can take neither away: GitHub deletes versions and no tags.
+on_every_engine!(a_pull_request_that_changes_nothing_shares_no_manifest_with_its_base, |engine| {
+    let scene = Scene::new(engine);
+    scene.on_nothing(scene.action());
+    let same = scene.on_nothing(scene.pull_request());
+    assert_eq!(same.cached(), (8, 8));
+    let digest = |tag: &str| scene.registry.digest("org/app", tag).expect("a cache");
+    assert_ne!(digest("main-pr-7-cache"), digest("main-cache"));
+});

@@ -8,6 +8,7 @@ mod gate;
 pub(crate) mod github;
 mod images;
 mod long;
+mod network;
 mod peer;
 mod project;
 mod proxy;
@@ -20,10 +21,11 @@ pub(crate) use export::exported;
 pub(crate) use gate::Gate;
 pub(crate) use images::Images;
 pub(crate) use long::{LongBuild, LongStep};
+pub(crate) use network::root;
 pub(crate) use peer::{command, docker};
 pub(crate) use project::{Project, unique};
 pub(crate) use proxy::{Manner, Meanwhile, Proxy};
-pub(crate) use registry::{Registry, root};
+pub(crate) use registry::Registry;
 
 /// One test for each engine: `on_every_engine!(name, |engine| …)`.
 macro_rules! on_every_engine {

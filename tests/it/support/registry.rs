@@ -15,17 +15,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::gate::Gate;
+use super::network::{BRIDGE, Names, certificates, inside, root};
 use super::{Action, Engine};
 
 /// `user` with the password `secret`, as `htpasswd -B` writes it.
 const PASSWORDS: &str = "user:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n";
-
-/// An address of every engine's network that the engine does not take for its own machine: a registry there needs TLS
-/// with a certificate that the engine trusts. It is its bridge's.
-const BRIDGE: &str = "172.17.0.1";
-
-/// What has no place in an engine's network. Who asks for it is refused at once, and waits for no name server.
-const NOWHERE: &str = "127.0.0.1 api.github.com\n";
 
 /// A registry with a password, as long as this is there.
 pub(crate) struct Registry {
@@ -37,8 +31,8 @@ pub(crate) struct Registry {
     log: Arc<Mutex<Vec<String>>>,
     /// Where the engine looks for what it trusts of this host.
     trust: PathBuf,
-    /// Where the engine looks for names, if this host is one.
-    names: Option<PathBuf>,
+    /// How the engine finds it, if its host is a name.
+    names: Option<Names>,
 }
 
 impl Registry {
@@ -87,9 +81,7 @@ impl Registry {
     /// have the engine's network for their own.
     pub(crate) fn in_the_place_of(host: &str, engine: &Engine) -> Self {
         let mut registry = Self::at(engine, host.to_owned(), format!("{BRIDGE}:443"));
-        let names = root(engine).join("etc/hosts");
-        std::fs::write(&names, format!("{BRIDGE} {host}\n{NOWHERE}")).unwrap();
-        registry.names = Some(names);
+        registry.names = Some(Names::of_servers(engine, &[host]));
         registry.run_with_tls(engine, &format!("DNS:{host}"));
         registry
     }
@@ -213,39 +205,12 @@ impl Drop for Registry {
     fn drop(&mut self) {
         self.stop();
         std::fs::remove_dir_all(&self.trust).ok();
-        self.names.iter().for_each(|names| drop(std::fs::write(names, "")));
-    }
-}
-
-/// An authority of this registry alone, and a certificate that it signs.
-fn certificates(directory: &Path, name: &str) {
-    std::fs::write(directory.join("names"), format!("subjectAltName={name}\n")).unwrap();
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    for arguments in [
-        format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=tests"),
-        format!("req {key} -keyout key.pem -out request.pem -subj /CN=registry"),
-        "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days 2 -extfile names"
-            .to_owned(),
-    ] {
-        let output = Command::new("openssl").args(arguments.split(' ')).current_dir(directory).output();
-        let output = output.expect("these tests need openssl");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
 
 /// Nobody has it now.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// The root directory of an engine.
-pub(crate) fn root(engine: &Engine) -> PathBuf {
-    PathBuf::from(format!("/proc/{}/root", pid(engine)))
-}
-
-/// Runs a program in the network of an engine.
-fn inside(engine: &Engine) -> [String; 4] {
-    ["nsenter".to_owned(), format!("--target={}", pid(engine)), "--net".to_owned(), "--".to_owned()]
 }
 
 fn start(inside: &[String], config: &Path, log: &Arc<Mutex<Vec<String>>>) -> Child {
@@ -273,12 +238,4 @@ fn start(inside: &[String], config: &Path, log: &Arc<Mutex<Vec<String>>>) -> Chi
         BufReader::new(stdout).lines().map_while(Result::ok).for_each(|line| log.lock().unwrap().push(line));
     });
     child
-}
-
-/// The engine's process, whose network it is.
-fn pid(engine: &Engine) -> i32 {
-    let path = engine.address.strip_prefix("unix://").unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let credentials = runtime.block_on(async { tokio::net::UnixStream::connect(path).await.unwrap().peer_cred() });
-    credentials.unwrap().pid().unwrap()
 }

@@ -8,6 +8,7 @@ use regex::Regex;
 
 use crate::image::pattern::{glob, parse_age};
 use crate::plan::clear::options;
+use crate::registry::cache_tag::cache_of_layers;
 
 /// An untagged version may be one half of a build that pushes by digest first and names the whole afterwards, unless the
 /// entry has an age of its own.
@@ -28,7 +29,7 @@ pub struct Package {
 ///
 /// | part | names |
 /// |---|---|
-/// | `package=[host/]owner/name:pattern` | versions all of whose tags match, here or in other entries for this package; `*`, `?` and `[…]` |
+/// | `package=[host/]owner/name:pattern` | versions all of whose tags match, here or in other entries for this package; `*`, `?` and `[…]`; with a cache its layers, `main-layers-cache` with `main-cache` |
 /// | `;untagged` | versions without a tag that no other version is made of or signed by |
 /// | `;older-than=30d` | of these, the ones that did not change since |
 /// | `;keep-latest=5` | of these, not the newest five with tags, nor the newest five without |
@@ -63,8 +64,10 @@ impl PackageSelector {
         &self.package
     }
 
+    /// Whether it names this tag, or the cache that the tag is there for, as an entry `registry=…` does.
     pub(super) fn matches_tag(&self, tag: &str) -> bool {
-        self.tags.as_ref().is_some_and(|tags| tags.is_match(tag))
+        let Some(tags) = &self.tags else { return false };
+        tags.is_match(tag) || cache_of_layers(tag).is_some_and(|cache| tags.is_match(&cache))
     }
 
     pub(super) fn takes_untagged(&self) -> bool {
@@ -187,6 +190,7 @@ mod tests {
             ("org/app/cache:a.b", package(None, "org", "app/cache"), Some(("a.b", "axb"))),
             ("ghcr.io/org/app:*;untagged", package(Some("ghcr.io"), "org", "app"), Some(("x", ""))),
             ("localhost:5000/o/a:x", package(Some("localhost:5000"), "o", "a"), Some(("x", "y"))),
+            ("org/app:*-1-cache", package(None, "org", "app"), Some(("a-1-layers-cache", "a-1-b-layers-cache"))),
             ("org/app;untagged", package(None, "org", "app"), None),
             ("  org/app ; untagged ; older-than=30d; keep-latest=5 ", package(None, "org", "app"), None),
         ] {

@@ -13,6 +13,7 @@ mod storage;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http_body_util::{BodyExt, Full};
@@ -21,9 +22,16 @@ use hyper::header::HeaderValue;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response};
 use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::Engine;
+use super::network::{Names, certificates, listen_inside};
 use contract::{Call, Contract};
 use fault::Effect;
 pub(crate) use fault::Fault;
@@ -33,18 +41,26 @@ use state::{Answer, error};
 /// The token that is known.
 pub(crate) const TOKEN: &str = "ghs_the-token-of-the-job";
 
+/// The hosts of the API and of the registry of the GitHub that everybody knows.
+const API: &str = "api.github.com";
+const REGISTRY: &str = "ghcr.io";
+
 /// The server; it ends, with all its connections, when this is dropped.
 pub(crate) struct FakeGithub {
     shared: Arc<Shared>,
-    address: String,
     stop: CancellationToken,
+    /// If it has names of its own: how an engine finds it, and the certificate of who signed its own.
+    place: Option<(Names, String)>,
 }
 
 struct Shared {
     contract: Contract,
     /// What stands before every path.
     base: &'static str,
+    /// Of the API.
     address: String,
+    /// Of the registry that holds the packages.
+    registry: String,
     /// Where the links to other pages lead.
     links: Mutex<Links>,
     inner: Mutex<Inner>,
@@ -99,34 +115,56 @@ impl FakeGithub {
     /// With a base path, as GitHub Enterprise Server has it: `/api/v3`.
     pub(crate) fn start_at(base: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let registry = format!("http://{}", listener.local_addr().unwrap());
+        Self::serve(listener, None, base, format!("{registry}{base}"), registry)
+    }
+
+    /// In the place of GitHub itself and of its registry: under their names, in the network of this engine, for containers that
+    /// have it for their own and trust [`FakeGithub::authority`].
+    pub(crate) fn in_its_own_place(engine: &Engine) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        certificates(directory.path(), &format!("DNS:{API},DNS:{REGISTRY}"));
+        let tls = Some(acceptor(directory.path()));
+        let listener = listen_inside(engine, 443);
+        let mut fake = Self::serve(listener, tls, "", format!("https://{API}"), format!("https://{REGISTRY}"));
+        let authority = std::fs::read_to_string(directory.path().join("ca.pem")).unwrap();
+        fake.place = Some((Names::of_servers(engine, &[API, REGISTRY]), authority));
+        fake
+    }
+
+    fn serve(
+        listener: TcpListener,
+        tls: Option<TlsAcceptor>,
+        base: &'static str,
+        address: String,
+        registry: String,
+    ) -> Self {
         listener.set_nonblocking(true).unwrap();
-        let address = format!("http://{}{base}", listener.local_addr().unwrap());
-        let inner = Mutex::new(Inner::default());
-        let shared = Arc::new(Shared {
-            contract: Contract::new(),
-            base,
-            address: address.clone(),
-            links: Mutex::default(),
-            inner,
-        });
-        let fake = Self { shared, address, stop: CancellationToken::new() };
+        let (contract, links, inner) = (Contract::new(), Mutex::default(), Mutex::default());
+        let shared = Arc::new(Shared { contract, base, address, registry, links, inner });
+        let fake = Self { shared, stop: CancellationToken::new(), place: None };
         fake.permit(&["contents: read", "checks: write", "pull-requests: write"]);
         let (shared, stop) = (Arc::clone(&fake.shared), fake.stop.clone());
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(stop.run_until_cancelled(accept(listener, shared)));
+            runtime.block_on(stop.run_until_cancelled(accept(listener, tls, shared)));
         });
         fake
     }
 
     /// What `GITHUB_API_URL` says.
     pub(crate) fn url(&self) -> &str {
-        &self.address
+        &self.shared.address
     }
 
     /// The host of the registry that holds the packages.
     pub(crate) fn registry(&self) -> &str {
         self.shared.host()
+    }
+
+    /// The certificate of who signed its own.
+    pub(crate) fn authority(&self) -> &str {
+        self.place.as_ref().map(|(_, authority)| authority.as_str()).unwrap()
     }
 
     /// `permissions:` of the job: these and no others. Writing includes reading.
@@ -191,22 +229,40 @@ impl Drop for FakeGithub {
 }
 
 impl Shared {
-    /// The address without the scheme and what stands before paths.
+    /// The host of the registry.
     fn host(&self) -> &str {
-        self.address.trim_start_matches("http://").split('/').next().unwrap()
+        self.registry.split_once("://").unwrap().1
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+/// TLS with `cert.pem` and `key.pem` of a directory.
+fn acceptor(directory: &Path) -> TlsAcceptor {
+    let certificate = CertificateDer::from_pem_file(directory.join("cert.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(directory.join("key.pem")).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) {
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
-        let shared = Arc::clone(&shared);
+        let (shared, tls) = (Arc::clone(&shared), tls.clone());
         tokio::spawn(async move {
-            let service = service_fn(|request| answer(&shared, request));
-            let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let Some(tls) = tls else { return serve(stream, &shared).await };
+            // Who does not trust it says so itself.
+            if let Ok(stream) = tls.accept(stream).await {
+                serve(stream, &shared).await;
+            }
         });
     }
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: &Shared) {
+    let service = service_fn(|request| answer(shared, request));
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 /// `Err` breaks the connection.

@@ -42,7 +42,8 @@ pub(super) fn answer(shared: &Shared, parts: &Parts) -> Result<Response<Full<Byt
         let mut response = plain(401, "{}");
         let name = path.trim_start_matches("/v2/").split("/manifests/").next().unwrap();
         let challenge = format!(
-            "Bearer realm=\"http://{host}/token\",service=\"{host}\",scope=\"repository:{name}:pull\"",
+            "Bearer realm=\"{address}/token\",service=\"{host}\",scope=\"repository:{name}:pull\"",
+            address = shared.registry,
             host = shared.host()
         );
         response.headers_mut().insert(WWW_AUTHENTICATE, challenge.parse().unwrap());
