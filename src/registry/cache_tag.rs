@@ -66,6 +66,11 @@ pub fn cache_of_layers(tag: &str) -> Option<String> {
     Some(format!("{}{SUFFIX}", tag.strip_suffix(SUFFIX)?.strip_suffix(LAYERS)?))
 }
 
+/// Whether a tag is that of a cache which no deploy takes, a pull request's or another run's.
+pub fn is_untrusted(tag: &str) -> bool {
+    tag.strip_suffix(SUFFIX).is_some_and(|stem| !stem.ends_with('_') && is_reserved(stem))
+}
+
 /// Whether a name ends as those do which are not of trusted runs, or was made not to.
 fn is_reserved(stem: &str) -> bool {
     let stem = stem.trim_end_matches('_');
@@ -84,7 +89,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Author, cache_of_layers, cache_tag, layers_tag};
+    use super::{Author, cache_of_layers, cache_tag, is_untrusted, layers_tag};
 
     #[test]
     fn tags() {
@@ -110,6 +115,12 @@ mod tests {
         assert_eq!(layers_tag("main-pr-7-cache"), "main-pr-7-layers-cache");
         assert_eq!(cache_of_layers("main-pr-7-layers-cache").as_deref(), Some("main-pr-7-cache"));
         assert_eq!(cache_of_layers("main-cache"), None);
+        for tag in ["main-pr-7-cache", "main-push-0aed99f997-untrusted-cache"] {
+            assert!(is_untrusted(tag), "{tag}");
+        }
+        for tag in ["main-cache", "main-pr-7_-cache", "main-pr-7", "main-pr-x-cache"] {
+            assert!(!is_untrusted(tag), "{tag}");
+        }
     }
 
     /// Names out of the words that have a meaning here.

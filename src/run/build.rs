@@ -447,8 +447,8 @@ async fn keep_unknown(run: &Run, inputs: &BuildInputs, prepared: &Prepared, buil
     // Nothing is told of it while it happens.
     let (sender, _) = mpsc::unbounded_channel();
     let execution = execution(run, prepared, &credentials, sender);
-    let keeping = keep::keep_unknown(prepared, &execution, built, known);
-    run.cancellation.token().run_until_cancelled(keeping).await;
+    // A cancellation ends what it asks of the engine, and what it left there is to be removed.
+    keep::keep_unknown(prepared, &execution, built, known).await;
 }
 
 /// What plans are carried out with.

@@ -112,7 +112,10 @@ proptest! {
         for writer in writers {
             for (tag, service) in &names {
                 for service in [None, Some(service.as_str())] {
-                    all.extend(writer.tags(tag, service).into_iter().map(|tag| (tag, writer)));
+                    for tag in writer.tags(tag, service) {
+                        let first = *all.entry(tag.clone()).or_insert(writer);
+                        prop_assert_eq!(first, writer, "both write {}", tag);
+                    }
                 }
             }
         }

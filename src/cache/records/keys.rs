@@ -9,7 +9,8 @@
 //! A record takes alternatives of one input from an older record that has the same operation and led to the same layers, and
 //! whose other inputs stand for everything that this record's stand for. So what the older one's source claims of these
 //! layers is all that is added: nothing is invented. Where a source has a result, it stands for that result's layers, by
-//! whichever key it is found: what is made upon it is made upon the same files.
+//! whichever key it is found: what is made upon it is made upon the same files. A step that is not the same each time is one step
+//! here as it is in BuildKit, which keeps what was made upon an earlier result of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -40,7 +40,7 @@ pub use error::RecordsError;
 pub use offer::{Importer, Offer};
 #[cfg(any(test, fuzzing))]
 pub use probe::probe;
-pub use registry::{Blob, CacheImage, Child, Subject, blobs};
+pub use registry::{Blob, CacheImage, Child, Subject, blobs, of_its_own};
 
 /// A checked set of records, with the layers that they lead to.
 ///

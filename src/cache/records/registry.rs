@@ -267,11 +267,29 @@ impl Records {
                 annotations: None,
             },
             layers: self.layers.iter().map(Descriptor::of).collect(),
-            annotations: [(DESCRIPTION, format!("the cache that builds write at the tag {tag}"))].into(),
+            annotations: [(DESCRIPTION, description(tag))].into(),
         };
         let manifest = serde_json::to_vec(&manifest).ok().filter(|manifest| manifest.len() <= OFFER_BYTES)?;
         Some(CacheImage { config: config.into(), manifest: manifest.into() })
     }
+}
+
+/// What a person reads who comes upon a cache.
+fn description(tag: &str) -> String {
+    format!("the cache that builds write at the tag {tag}")
+}
+
+/// The manifest of a cache that BuildKit has written, as that of `tag` and no other ([`Records::to_cache_image`]); `None` if it is that
+/// already, or no manifest.
+#[must_use]
+pub fn of_its_own(manifest: &[u8], tag: &str) -> Option<Bytes> {
+    let mut manifest: serde_json::Value = serde_json::from_slice(manifest).ok()?;
+    let annotations = manifest.as_object_mut()?.entry("annotations").or_insert_with(|| serde_json::json!({}));
+    let before = annotations.as_object_mut()?.insert(DESCRIPTION.to_owned(), description(tag).into());
+    if before.is_some_and(|before| before == description(tag)) {
+        return None;
+    }
+    Some(serde_json::to_vec(&manifest).ok()?.into())
 }
 
 impl CacheImage {
@@ -329,7 +347,7 @@ mod tests {
 
     use serde_json::json;
 
-    use super::{Blob, CacheImage, Child, Digest, Records, Subject, blobs};
+    use super::{Blob, CacheImage, Child, Digest, Records, Subject, blobs, of_its_own};
 
     fn digest(text: &str) -> Digest {
         Digest::of(text.as_bytes())
@@ -381,6 +399,11 @@ mod tests {
         assert_eq!(Records::from_export(&manifest, &config).unwrap(), records);
         assert_ne!(records.to_cache_image("main-pr-7-cache").unwrap().manifest, manifest, "each tag has its own");
         assert_eq!(Records::default().to_cache_image("main-cache"), None);
+
+        let other = of_its_own(&manifest, "main-pr-7-cache").unwrap();
+        assert_eq!(Records::from_export(&other, &config).unwrap(), records);
+        assert_eq!(of_its_own(&other, "main-pr-7-cache"), None);
+        assert_eq!(of_its_own(b"[]", "main-cache"), None);
     }
 
     #[test]

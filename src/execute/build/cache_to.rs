@@ -18,13 +18,14 @@ use crate::buildkit::solve::{SolveError, SolveRequest, solve};
 use crate::buildkit::trace::Event;
 use crate::buildkit::{BuildKitError, Connection};
 use crate::cache::ledger::CachedImage;
-use crate::cache::records::{Blob, CacheImage, Digest, Offer, Records, RecordsError, Subject, blobs};
+use crate::cache::records::{Blob, CacheImage, Digest, Offer, Records, RecordsError, Subject, blobs, of_its_own};
 use crate::engine::{EngineError, Parents};
 use crate::error::chain;
 use crate::image::ImageReference;
 use crate::outcome::build::{ImageOutcome, ImageResult};
 use crate::plan::build::cache_to::WrittenBy;
 use crate::plan::build::{How, Local, PlannedBuild};
+use crate::registry::cache_tag::is_untrusted;
 use crate::registry::{MediaType, Registry, RegistryError, Repository};
 
 /// How long another run's steps are waited for.
@@ -110,7 +111,13 @@ pub(super) async fn write(
     let writer = Writer { index, build, connection, locals, shared_key, offer, with };
     let begun = std::time::Instant::now();
     let written = match &cache_to.by {
-        WrittenBy::Solve(request) => writer.unless_cancelled(writer.export(request)).await,
+        WrittenBy::Solve(request) => {
+            let exported = writer.unless_cancelled(writer.export(request)).await;
+            if let (Ok(()), Err(error)) = (&exported, writer.tell_apart(&cache_to.reference).await) {
+                tracing::debug!(error = chain(&error), "the cache may have its manifest in common with another tag");
+            }
+            exported
+        }
         WrittenBy::Engine { layers } => writer.push(&cache_to.reference, layers, kept).await,
     };
     tracing::debug!("image cache: written to {} in {} ms", cache_to.reference, begun.elapsed().as_millis());
@@ -175,6 +182,17 @@ impl Writer<'_> {
             (Err(SolveError::Cancelled), None) => Err(CacheToError::NotCached),
             (Err(error), None) => Err(CacheToError::Solve(error)),
         }
+    }
+
+    /// A pull request that changes nothing has the records of its base, and where BuildKit writes them the same manifest. It gets one of
+    /// its own: of two tags with one manifest neither can be deleted alone.
+    async fn tell_apart(&self, reference: &ImageReference) -> Result<(), RegistryError> {
+        let Some(tag) = reference.tag().filter(|tag| is_untrusted(tag)) else { return Ok(()) };
+        let registry = self.with.registries.client(reference.host())?;
+        let repository = Repository::of(reference);
+        let Some(written) = registry.manifest(&repository, tag).await? else { return Ok(()) };
+        let Some(own) = of_its_own(&written.bytes, tag) else { return Ok(()) };
+        registry.write_manifest(&repository, tag, MediaType::OciManifest, own).await.map(|_digest| ())
     }
 
     async fn push(&self, reference: &ImageReference, layers: &ImageReference, kept: &Kept) -> Result<(), CacheToError> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
+use crate::buildkit::mask::Masks;
 use crate::buildkit::usage::{Dated, Record};
 use crate::outcome::build::{CacheSource, StepOutcome};
 use crate::plan::build::PlannedBuild;
@@ -23,10 +24,21 @@ pub(super) fn made_after(records: &[Dated], time: DateTime<Utc>) -> bool {
     steps.all(|dated| dated.created_at.is_some_and(|created_at| created_at > time))
 }
 
-/// Whether the builder holds a step that was made after a time, by whoever.
-pub fn has_steps_since(records: &[Dated], time: DateTime<Utc>) -> bool {
-    let mut steps = records.iter().filter(|dated| made_by(&dated.record).is_some());
-    steps.any(|dated| dated.created_at.is_none_or(|created_at| created_at > time))
+/// Whether the builder holds what may be one of these steps, made after a time by whoever. `masks` are those of the steps' build.
+pub fn has_any_since(steps: &[StepOutcome], records: &[Dated], time: DateTime<Utc>, masks: &Masks) -> bool {
+    let is_new = |dated: &&Dated| dated.created_at.is_none_or(|created_at| created_at > time);
+    let masked =
+        |record: &Record| Record { description: masks.apply(&record.description).into_owned(), ..record.clone() };
+    let mut new = records.iter().filter(is_new).filter_map(|dated| made_by(&masked(&dated.record)));
+    let texts: BTreeSet<String> = steps.iter().map(|step| plain(&step.instruction)).collect();
+    // The builder has other words for these: lists of arguments, heredocs, what it took from a cache, other shells.
+    let is_put_otherwise = |step: &StepOutcome| {
+        let text = step.instruction.as_str();
+        text.contains("<<") || text.strip_prefix("RUN ").is_some_and(|command| command.trim_start().starts_with('['))
+    };
+    let any = steps.iter().any(is_put_otherwise);
+    let may_be_any = |made_by: &str| ["imported ", "mount / from exec "].iter().any(|start| made_by.starts_with(start));
+    new.any(|made_by| any || texts.contains(&made_by) || may_be_any(&made_by))
 }
 
 /// What the builder had before a build.
@@ -130,7 +142,7 @@ mod tests {
 
     use chrono::{DateTime, TimeDelta};
 
-    use super::{Before, REGULAR, has_steps_since, made_after, plain};
+    use super::{Before, Masks, REGULAR, has_any_since, made_after, plain};
     use crate::buildkit::usage::{Dated, Record};
     use crate::outcome::build::{CacheSource, StepOutcome, StepStatus};
 
@@ -197,8 +209,19 @@ mod tests {
         internal.record.kind = "internal".to_owned();
         assert!(made_after(&[new.clone(), made("local source for context", -5), internal], clear));
 
-        assert!(has_steps_since(&[old.clone(), new], clear) && has_steps_since(&[undated], clear));
-        assert!(!has_steps_since(&[old, made("local source for context", 5)], clear) && !has_steps_since(&[], clear));
+        let masks = Masks::new(&BTreeMap::from([("VERSION".to_owned(), "two".to_owned())]), []);
+        let since =
+            |instruction: &str, records: &[Dated]| has_any_since(&[step(instruction, true)], records, clear, &masks);
+        assert!(since("COPY a /a", &[old.clone(), new.clone()]) && since("COPY a /a", &[undated]));
+        assert!(!since("COPY a /a", &[old, made("local source for context", 5)]) && !since("COPY a /a", &[]));
+        assert!(!since("COPY b /b", std::slice::from_ref(&new)), "somebody else's");
+        assert!(since("COPY $VERSION /a", &[made("[2/3] COPY two /a", 5)]), "values are masked in both");
+        assert!(since("RUN [\"make\"]", &[new]), "it may be this one");
+        assert!(since("RUN make", &[made("mount / from exec /bin/sh -c make", 5)]));
+        for unknown in ["imported sha256:0123", "mount / from exec /bin/bash -c make"] {
+            assert!(since("RUN make", &[made(unknown, 5)]), "it may be any: {unknown}");
+        }
+        assert!(!since("RUN make", &[made("mount / from exec /bin/sh -c make all", 5)]));
     }
 
     #[test]

@@ -97,11 +97,17 @@ pub(super) async fn keep_all(plan: &BuildPlan, ended: Vec<Ended>, with: &Executi
     join_all(keeping).await
 }
 
-/// Keeps what a build made of which it was thought that the ledger knows it ([`Kept::Known`]): its stages are other ones.
+/// Keeps what a build made of which it was thought that the ledger knows it ([`Kept::Known`]): its stages are other ones. Where that
+/// fails the ledger stays as it is, and the next build tries again.
 pub async fn keep_all_the_same(index: usize, build: &PlannedBuild, built: &mut Built, with: &Execution<'_>) {
     let (Some(keep), ImageResult::Built { image_id, .. }) = (&build.keep, &built.outcome.result) else { return };
     let begun = with.started.elapsed();
-    built.kept = images(index, build, keep, image_id, with, &built.outcome, built.offer_served).await;
+    match images(index, build, keep, image_id, with, &built.outcome, built.offer_served).await {
+        Kept::Images { images, problems } if problems.is_empty() => {
+            built.kept = Kept::Images { images, problems };
+        }
+        kept => tracing::debug!(?kept, "image cache: the ledger keeps the stages of before"),
+    }
     built.outcome.other.push(operation(begun, with));
 }
 

@@ -11,7 +11,7 @@ mod push;
 mod repeat;
 mod shared;
 
-pub use hits::has_steps_since;
+pub use hits::has_any_since;
 pub use keep::{Kept, keep_all_the_same};
 pub use push::push;
 
@@ -143,8 +143,13 @@ pub async fn execute(plan: &BuildPlan, with: &Execution<'_>) -> Vec<Built> {
     // What follows is little more than a question to the builder for each image; but while another build is at work, it
     // would be told of that one's steps, and they of it.
     let mut built = keep::keep_all(plan, ended, with).await;
-    of_run(&mut built.iter_mut().map(|built| &mut built.outcome).collect::<Vec<_>>(), &shared::relations(plan));
+    find_critical_path(plan, &mut built);
     built
+}
+
+/// Marks what the run waited for.
+pub fn find_critical_path(plan: &BuildPlan, built: &mut [Built]) {
+    of_run(&mut built.iter_mut().map(|built| &mut built.outcome).collect::<Vec<_>>(), &shared::relations(plan));
 }
 
 /// Waits for the builds that must not be at work at the same time.

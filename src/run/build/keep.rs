@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use futures_util::future::join_all;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 use super::Prepared;
 use super::leftovers::{Leftover, Leftovers, Superseded};
@@ -13,7 +13,7 @@ use crate::cache::ledger::{
 };
 use crate::cache::records::Records;
 use crate::error::chain;
-use crate::execute::build::{Built, Execution, Kept, keep_all_the_same};
+use crate::execute::build::{Built, Execution, Kept, find_critical_path, keep_all_the_same};
 use crate::inputs::BuildInputs;
 use crate::outcome::advise;
 use crate::outcome::build::{ImageOutcome, StepOutcome};
@@ -23,19 +23,32 @@ use crate::plan::build::PlannedBuild;
 use crate::plan::build::keep::Keep;
 use crate::run::Run;
 
+/// Ledgers that are written at the same time. With more of them a graph driver takes longer than others wait between loading one and
+/// naming it ([`crate::engine::NAMING`]).
+const WRITERS: usize = 2;
 /// Images that are remembered although nothing could remove them yet.
 const REMEMBERED: usize = 100;
 
 /// Keeps the images of those builds that ran nothing and gave the image of before, where their steps are others all the same: another
-/// run has made these. It may have been of another image with the same stages, or of another branch.
+/// build has made these. It may have been of another image with the same stages, or of another branch.
 ///
 /// Without it the ledger would know the stages of before, and the next build would run what is in the builder now, once that is gone.
 pub(super) async fn keep_unknown(prepared: &Prepared, with: &Execution<'_>, built: &mut [Built], known: &[Known<'_>]) {
+    let mut again = false;
     // One after the other: see `keep_all`.
-    for (index, ((build, built), known)) in prepared.plan.builds.iter().zip(built).zip(known).enumerate() {
-        if built.kept == Kept::Known && why::is_another(&built.outcome, known) {
-            keep_all_the_same(index, build, built, with).await;
+    for (index, ((build, built), known)) in prepared.plan.builds.iter().zip(built.iter_mut()).zip(known).enumerate() {
+        // A stage that a registry has may be there alone, and to make an image of it would fetch layers that nobody needs.
+        let has_remote = with.remote.get(index).is_some_and(|remote| !remote.is_empty());
+        if built.kept != Kept::Known || has_remote || with.cancelled.is_cancelled() {
+            continue;
         }
+        if why::is_another(&built.outcome, known) {
+            keep_all_the_same(index, build, built, with).await;
+            again = true;
+        }
+    }
+    if again {
+        find_critical_path(&prepared.plan, built);
     }
 }
 
@@ -48,10 +61,11 @@ pub(super) async fn keep(
     known: &[Known<'_>],
 ) -> Vec<String> {
     let taken = run.started.elapsed();
+    let writing = Semaphore::new(WRITERS);
     let builds = prepared.plan.builds.iter().zip(built).zip(known);
     let leftovers = OnceCell::new();
     let each = builds.enumerate().map(|(index, ((build, built), known))| {
-        let keeper = Keeper { run, prepared, known, index, build, taken, leftovers: &leftovers };
+        let keeper = Keeper { run, prepared, known, index, build, taken, writing: &writing, leftovers: &leftovers };
         async move {
             // A cancelled run leaves the ledgers as they were.
             run.cancellation.token().run_until_cancelled(keeper.keep(built)).await.unwrap_or_default()
@@ -104,6 +118,7 @@ struct Keeper<'a> {
     build: &'a PlannedBuild,
     /// How long the run has taken.
     taken: Duration,
+    writing: &'a Semaphore,
     /// Looked for once, by the first that writes a ledger.
     leftovers: &'a OnceCell<Leftovers>,
 }
@@ -170,6 +185,7 @@ impl Keeper<'_> {
         let name = ledger.key.name();
         let document = ledger.encode().map_err(|error| chain(&error))?;
         let label = ledger.label().encode().map_err(|error| chain(&error))?;
+        let _one_of_few = self.writing.acquire().await;
         let write = || self.prepared.engine.write_ledger(&name, &label, &document, ledger.written_at);
         let written = match write().await {
             // The containerd store of Docker 28 fails whoever gives a new name second.

@@ -7,10 +7,11 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::Prepared;
+use crate::buildkit::mask::Masks;
 use crate::cache::evidence::{self, Evidence};
 use crate::cache::ledger::{Ledger, Role, Salt};
 use crate::engine::ImageStore;
-use crate::execute::build::{Built, Kept, has_steps_since};
+use crate::execute::build::{Built, Kept, has_any_since};
 use crate::outcome::build::{ImageOutcome, ImageResult};
 use crate::outcome::known::Known;
 use crate::outcome::why;
@@ -26,9 +27,11 @@ const AFTER_CANCELLATION: Duration = Duration::from_millis(1500);
 /// What is known of every build, in the order of the plan. It gives the outcomes reasons, sizes and history.
 pub(super) async fn known<'a>(run: &'a Run, prepared: &'a Prepared, built: &mut [Built]) -> Vec<Known<'a>> {
     let begun = Instant::now();
+    let ran = |built: &Built| built.outcome.steps.iter().any(|step| !step.cached);
+    let something_ran = built.iter().any(ran);
     let builds = prepared.plan.builds.iter().zip(built).enumerate();
     let each = builds.map(|(index, (build, built))| {
-        let looking = Looking { run, prepared, index, build };
+        let looking = Looking { run, prepared, index, build, something_ran };
         async move {
             let known = looking.known(built).await;
             looking.complete(&mut built.outcome, &known).await;
@@ -45,6 +48,8 @@ struct Looking<'a> {
     prepared: &'a Prepared,
     index: usize,
     build: &'a PlannedBuild,
+    /// Whether a step ran, for whichever image.
+    something_ran: bool,
 }
 
 impl<'a> Looking<'a> {
@@ -55,8 +60,8 @@ impl<'a> Looking<'a> {
         let ran = built.outcome.steps.iter().any(|step| !step.cached);
         let needed = match built.kept {
             Kept::Images { .. } => true,
-            // The builder may have steps from another run, of which the ledger does not know.
-            Kept::Known => ledger.is_some_and(|ledger| self.is_news(ledger)),
+            // The builder may have steps of which the ledger does not know: another run's, or another image's.
+            Kept::Known => ledger.is_some_and(|ledger| self.something_ran || self.is_news(ledger, &built.outcome)),
             Kept::Nothing => ran && ledger.is_some(),
         };
         let now = if needed { self.evidence(&salt, &built.outcome).await } else { None };
@@ -73,9 +78,12 @@ impl<'a> Looking<'a> {
         }
     }
 
-    /// Whether the builder has steps that were made after the ledger was written.
-    fn is_news(&self, ledger: &Ledger) -> bool {
-        self.prepared.builder_before.as_deref().is_none_or(|records| has_steps_since(records, ledger.written_at))
+    /// Whether the builder may have had steps of this image that were made after the ledger was written.
+    fn is_news(&self, ledger: &Ledger, outcome: &ImageOutcome) -> bool {
+        let records = self.prepared.builder_before.as_deref();
+        let masks = self.prepared.masks.get(self.index);
+        let is_one = |records| has_any_since(&outcome.steps, records, ledger.written_at, masks.unwrap_or(&Masks::NONE));
+        records.is_none_or(is_one)
     }
 
     fn dockerfile(&self) -> Option<&'a Dockerfile> {

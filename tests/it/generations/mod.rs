@@ -229,9 +229,12 @@ impl Run {
     /// image that needs it puts it into the builder, under a new key, with as much as this image takes of what stands upon
     /// it. From then on the builder finds it by its own keys, and does not look into the records, whose keys they are not:
     /// of a second image, what stands upon it there alone is not found.
-    fn is_behind_the_first(&self, target: &str, step: &model::Step) -> bool {
+    ///
+    /// What ran for the second image of a run is said to have run for the first one as well, whose own build found it.
+    fn is_behind_the_first(&self, target: &str, step: &model::Step, name: &str) -> bool {
         let was_defined = self.last.as_ref().is_some_and(|last| last.definitions.contains(&step.definition));
-        target != Recipe::TARGETS[0] && !was_defined
+        let is_the_seconds = target != Recipe::TARGETS[0] || (self.together && was_found(&self.log, target, name));
+        is_the_seconds && !was_defined
     }
 
     /// No hit is lost, and none is false.
@@ -261,7 +264,7 @@ impl Run {
                     let told = format!("{target}: {} ({})", reported["name"], reported["source"]);
                     let required = self.last.as_ref().is_some_and(|last| last.keys.contains(&step.key));
                     if required && !cached {
-                        if self.is_behind_the_first(target, step) {
+                        if self.is_behind_the_first(target, step, reported["name"].as_str().unwrap()) {
                             self.behind += 1;
                             self.told.push(format!("behind the steps of the first image: {told}"));
                             steps_now.behind.insert(step.key);
@@ -318,6 +321,14 @@ impl Run {
             reference.remove();
         }
     }
+}
+
+/// Whether the build of an image took a step from a cache, by the progress of a run that builds several.
+fn was_found(log: &str, target: &str, name: &str) -> bool {
+    let shown = name.replacen('[', &format!("[{target} "), 1);
+    let mut of_builder = log.lines().filter_map(|line| line.strip_prefix('#')?.split_once(' '));
+    let number = of_builder.clone().find(|(_, text)| text.contains(&shown)).map(|(number, _)| number);
+    of_builder.any(|(of, text)| Some(of) == number && text.contains("CACHED"))
 }
 
 /// What is said to be reused is reused: the image has the very layers, and where nothing changed it is the same image.

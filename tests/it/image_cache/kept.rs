@@ -1,7 +1,7 @@
 //! What a ledger keeps: how old a record is, and what went into the build.
 
 use super::{COMMIT, Scene, prune};
-use crate::support::{docker, on_every_engine, unique};
+use crate::support::{Action, docker, on_every_engine, unique};
 
 on_every_engine!(records_are_not_offered_beyond_their_age, |engine| {
     let scene = Scene::three_stages(engine);
@@ -69,4 +69,34 @@ on_every_engine!(a_stage_that_another_run_made_is_kept_although_nothing_ran_and_
         let pruned = build("second", flavor);
         assert_eq!((pruned.cached(), pruned.output("image-id")), ((5, 5), image.as_str()), "{what}: {}", pruned.stdout);
     }
+});
+
+/// Two services of one Dockerfile whose arguments differ, so that a step of the one may be another's than one of the same text.
+const TWO_SERVICES: &str = "services:\n  \
+                            first: {image: NAME-first, build: {context: ., target: first, args: {ONLY: first}}}\n  \
+                            second: {image: NAME-second, build: {context: ., target: second, args: {ONLY: second}}}\n";
+
+on_every_engine!(a_stage_that_another_image_of_the_run_made_is_kept_as_well, |engine| {
+    let dockerfile = TWO_IMAGES.replace("ARG FLAVOR\n", "").replace("$FLAVOR", "flavor");
+    let name = unique("services");
+    let compose = TWO_SERVICES.replace("NAME", &name);
+    let source = unique("source");
+    let files = [
+        ("compose.yaml", compose.as_str()),
+        ("Dockerfile", &dockerfile),
+        ("source.txt", &source),
+        ("note.txt", "one\n"),
+    ];
+    let scene = Scene::new(engine, &files);
+    let build = |services: &str| {
+        let action = Action::new(engine, scene.project.path()).input("compose-file", "compose.yaml");
+        action.input("services", services).run().expect_code(0)
+    };
+    build("first\nsecond");
+    scene.project.write("note.txt", "two\n");
+    let both = build("first\nsecond");
+    assert!(both.cached().0 < both.cached().1, "{}", both.stdout);
+    prune(engine);
+    let second = build("second");
+    assert_eq!(second.cached(), (5, 5), "{}", second.stdout);
 });

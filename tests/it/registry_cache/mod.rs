@@ -183,4 +183,15 @@ on_every_engine!(a_pull_request_that_changes_nothing_shares_no_manifest_with_its
     assert_eq!(same.cached(), (8, 8));
     let digest = |tag: &str| scene.registry.digest("org/app", tag).expect("a cache");
     assert_ne!(digest("main-pr-7-cache"), digest("main-cache"));
+
+    // Nor on an engine that has everything: the builder tells both the very same records.
+    let images = Images::since_now(scene.engine);
+    scene.project.write("app.txt", "warm\n");
+    for (action, tag) in [(scene.action(), "main-cache"), (scene.pull_request(), "main-pr-7-cache")] {
+        let before = digest(tag);
+        let finished = action.run().expect_code(0);
+        assert_ne!(digest(tag), before, "{}", finished.stdout);
+    }
+    assert_ne!(digest("main-pr-7-cache"), digest("main-cache"));
+    drop(images);
 });

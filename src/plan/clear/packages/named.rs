@@ -7,6 +7,7 @@ use super::graph::Graph;
 use super::{PackageRequest, PackageSelector, PackageSurvey, Version, VersionKept};
 use crate::image::ImageReference;
 use crate::image::pattern::{Candidate, Pattern};
+use crate::registry::cache_tag::cache_of_layers;
 
 /// What the entries say about a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,17 +99,15 @@ fn newest<'a>(naming: impl Iterator<Item = &'a Entry<'a>>, version: &Version) ->
     verdict
 }
 
-/// The newest images that an entry names, whatever their age: those with tags and those without, so many of each.
+/// The newest images that an entry names, whatever their age: those with tags and those without, so many of each; and the
+/// layers of the caches among them, which are no images of their own.
 fn latest_of(selector: &PackageSelector, survey: &PackageSurvey, graph: &Graph) -> BTreeSet<u64> {
     let images = survey.versions.iter().enumerate().filter(|(at, _)| graph.is_image(*at)).map(|(_, version)| version);
     let mut named: BTreeMap<bool, Vec<&Version>> = BTreeMap::new();
     for version in images {
         let is_tagged = !version.tags.is_empty();
-        let is_named = if is_tagged {
-            version.tags.iter().any(|tag| selector.matches_tag(tag))
-        } else {
-            selector.takes_untagged()
-        };
+        let is_named =
+            if is_tagged { version.tags.iter().any(|tag| selector.names_tag(tag)) } else { selector.takes_untagged() };
         if is_named {
             named.entry(is_tagged).or_default().push(version);
         }
@@ -117,7 +116,12 @@ fn latest_of(selector: &PackageSelector, survey: &PackageSurvey, graph: &Graph) 
         versions.sort_by_key(|version| Reverse((version.updated, version.id)));
         versions.into_iter().take(selector.keep_latest)
     });
-    newest.map(|version| version.id).collect()
+    let newest: Vec<&Version> = newest.collect();
+    let is_latest = |tag: &String| newest.iter().any(|version| version.tags.contains(tag));
+    let has_layers_of_one =
+        |version: &&Version| version.tags.iter().filter_map(|tag| cache_of_layers(tag)).any(|cache| is_latest(&cache));
+    let layers = survey.versions.iter().filter(has_layers_of_one);
+    newest.iter().copied().chain(layers).map(|version| version.id).collect()
 }
 
 /// The entry of `keep` that names a version, under any of its names.

@@ -66,8 +66,12 @@ impl PackageSelector {
 
     /// Whether it names this tag, or the cache that the tag is there for, as an entry `registry=…` does.
     pub(super) fn matches_tag(&self, tag: &str) -> bool {
-        let Some(tags) = &self.tags else { return false };
-        tags.is_match(tag) || cache_of_layers(tag).is_some_and(|cache| tags.is_match(&cache))
+        self.names_tag(tag) || cache_of_layers(tag).is_some_and(|cache| self.names_tag(&cache))
+    }
+
+    /// Whether it names this very tag.
+    pub(super) fn names_tag(&self, tag: &str) -> bool {
+        self.tags.as_ref().is_some_and(|tags| tags.is_match(tag))
     }
 
     pub(super) fn takes_untagged(&self) -> bool {

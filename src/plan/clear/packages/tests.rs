@@ -192,6 +192,19 @@ fn ages_narrow_down_and_the_newest_stay() {
 }
 
 #[test]
+fn the_layers_of_a_cache_go_and_stay_with_it() {
+    let mut it = Fixture::new();
+    it.version(&["main"], &[], 9);
+    let old = it.version(&["v1-cache"], &[], 9);
+    let of_old = it.version(&["v1-layers-cache"], &[], 3);
+    let new = it.version(&["v2-cache"], &[], 8);
+    let of_new = it.version(&["v2-layers-cache"], &[], 2);
+    assert_eq!(it.going(&[":v?-cache"]), [old, of_old, new, of_new]);
+    assert_eq!(it.going(&[":v?-cache;keep-latest=1"]), [old, of_old], "they are younger than what they are of");
+    assert_eq!(it.going(&[":v?-cache;keep-latest=2"]), [0; 0]);
+}
+
+#[test]
 fn a_push_that_goes_on_is_left_alone() {
     let mut it = Fixture::new();
     let pushed = it.version(&[], &[], 0);
