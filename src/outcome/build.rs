@@ -118,6 +118,11 @@ impl ImageOutcome {
     pub fn is_stale(&self) -> bool {
         self.fresh_after.is_some() && !self.made_since_clear && self.steps.iter().any(|step| step.cached)
     }
+
+    /// Whether a step did not come from a cache.
+    pub fn has_uncached_steps(&self) -> bool {
+        self.steps.iter().any(|step| !step.cached)
+    }
 }
 
 /// How the build of one image ended.

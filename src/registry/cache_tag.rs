@@ -66,6 +66,11 @@ pub fn cache_of_layers(tag: &str) -> Option<String> {
     Some(format!("{}{SUFFIX}", tag.strip_suffix(SUFFIX)?.strip_suffix(LAYERS)?))
 }
 
+/// Whether a tag is named, or the cache whose layers an engine sends under it.
+pub fn is_named_with_cache(tag: &str, is_named: impl Fn(&str) -> bool) -> bool {
+    is_named(tag) || cache_of_layers(tag).is_some_and(|cache| is_named(&cache))
+}
+
 /// Whether a tag is that of a cache which no deploy takes, a pull request's or another run's.
 pub fn is_untrusted(tag: &str) -> bool {
     tag.strip_suffix(SUFFIX).is_some_and(|stem| !stem.ends_with('_') && is_reserved(stem))

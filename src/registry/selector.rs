@@ -7,7 +7,7 @@ use crate::image::pattern::{Pattern, PatternError};
 use crate::image::{ImageReference, ReferenceError};
 
 use super::Repository;
-use super::cache_tag::{Author, cache_of_layers, cache_tag};
+use super::cache_tag::{Author, cache_tag, is_named_with_cache};
 
 /// How `cache-to` ends its tags, and what it calls them.
 const SUFFIX: &str = "-cache";
@@ -109,7 +109,7 @@ impl RegistrySelector {
 
     /// Whether it names this tag of its repository, or the cache that the tag is there for.
     pub fn names(&self, tag: &str) -> bool {
-        self.tags.matches(tag) || cache_of_layers(tag).is_some_and(|cache| self.tags.matches(&cache))
+        is_named_with_cache(tag, |tag| self.tags.matches(tag))
     }
 }
 

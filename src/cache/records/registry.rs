@@ -285,8 +285,9 @@ fn description(tag: &str) -> String {
 pub fn of_its_own(manifest: &[u8], tag: &str) -> Option<Bytes> {
     let mut manifest: serde_json::Value = serde_json::from_slice(manifest).ok()?;
     let annotations = manifest.as_object_mut()?.entry("annotations").or_insert_with(|| serde_json::json!({}));
-    let before = annotations.as_object_mut()?.insert(DESCRIPTION.to_owned(), description(tag).into());
-    if before.is_some_and(|before| before == description(tag)) {
+    let own = serde_json::Value::from(description(tag));
+    let before = annotations.as_object_mut()?.insert(DESCRIPTION.to_owned(), own.clone());
+    if before == Some(own) {
         return None;
     }
     Some(serde_json::to_vec(&manifest).ok()?.into())

@@ -80,7 +80,7 @@ pub(super) async fn is_wanted(
     let (Some(cache_to), ImageResult::Built { image_id, .. }) = (&build.cache_to, &outcome.result) else {
         return false;
     };
-    if outcome.steps.iter().any(|step| !step.cached) {
+    if outcome.has_uncached_steps() {
         return true;
     }
     let remote = with.remote.get(index).into_iter().flatten();
@@ -112,11 +112,17 @@ pub(super) async fn write(
     let begun = std::time::Instant::now();
     let written = match &cache_to.by {
         WrittenBy::Solve(request) => {
-            let exported = writer.unless_cancelled(writer.export(request)).await;
-            if let (Ok(()), Err(error)) = (&exported, writer.tell_apart(&cache_to.reference).await) {
-                tracing::debug!(error = chain(&error), "the cache may have its manifest in common with another tag");
-            }
-            exported
+            let writing = async {
+                writer.export(request).await?;
+                if let Err(error) = writer.tell_apart(&cache_to.reference).await {
+                    tracing::debug!(
+                        error = chain(&error),
+                        "the cache may have its manifest in common with another tag"
+                    );
+                }
+                Ok(())
+            };
+            writer.unless_cancelled(writing).await
         }
         WrittenBy::Engine { layers } => writer.push(&cache_to.reference, layers, kept).await,
     };

@@ -13,23 +13,21 @@ use crate::plan::build::PlannedBuild;
 const REGULAR: &str = "regular";
 
 /// What made a record, if that was a step: directories that were sent are of the same kind.
-fn made_by(record: &Record) -> Option<String> {
+fn made_by(record: &Record, masks: &Masks) -> Option<String> {
     let is_step = record.kind == REGULAR && !record.description.starts_with("local source for ");
-    is_step.then(|| plain(&record.description)).filter(|made_by| !made_by.is_empty())
+    is_step.then(|| plain(&masks.apply(&record.description))).filter(|made_by| !made_by.is_empty())
 }
 
 /// Whether every step that the builder holds was made after a time.
 pub(super) fn made_after(records: &[Dated], time: DateTime<Utc>) -> bool {
-    let mut steps = records.iter().filter(|dated| made_by(&dated.record).is_some());
+    let mut steps = records.iter().filter(|dated| made_by(&dated.record, &Masks::NONE).is_some());
     steps.all(|dated| dated.created_at.is_some_and(|created_at| created_at > time))
 }
 
 /// Whether the builder holds what may be one of these steps, made after a time by whoever. `masks` are those of the steps' build.
 pub fn has_any_since(steps: &[StepOutcome], records: &[Dated], time: DateTime<Utc>, masks: &Masks) -> bool {
     let is_new = |dated: &&Dated| dated.created_at.is_none_or(|created_at| created_at > time);
-    let masked =
-        |record: &Record| Record { description: masks.apply(&record.description).into_owned(), ..record.clone() };
-    let mut new = records.iter().filter(is_new).filter_map(|dated| made_by(&masked(&dated.record)));
+    let mut new = records.iter().filter(is_new).filter_map(|dated| made_by(&dated.record, masks));
     let texts: BTreeSet<String> = steps.iter().map(|step| plain(&step.instruction)).collect();
     // The builder has other words for these: lists of arguments, heredocs, what it took from a cache, other shells.
     let is_put_otherwise = |step: &StepOutcome| {
@@ -71,7 +69,7 @@ impl Before {
             (Some(offered), Some(records)) => (offered, records),
         };
         let made = records.iter().map(|dated| &dated.record);
-        let made = made.filter_map(|record| Some((record.id.clone(), made_by(record)?)));
+        let made = made.filter_map(|record| Some((record.id.clone(), made_by(record, &Masks::NONE)?)));
         let own: BTreeMap<String, String> = made.collect();
         if own.is_empty() { Self::Empty { offered } } else { Self::Had { offered, own } }
     }
@@ -99,7 +97,7 @@ impl Before {
         let imported: Vec<String> = after
             .iter()
             .filter(|record| !own.contains_key(&record.id))
-            .filter_map(made_by)
+            .filter_map(|record| made_by(record, &Masks::NONE))
             .filter(|made_by| !known.contains(made_by) && !ran.contains(made_by))
             .collect();
         tracing::debug!(?imported, "layers that the builder did not have before");

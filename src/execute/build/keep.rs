@@ -100,13 +100,12 @@ pub(super) async fn keep_all(plan: &BuildPlan, ended: Vec<Ended>, with: &Executi
 /// Keeps what a build made of which it was thought that the ledger knows it ([`Kept::Known`]): its stages are other ones. Where that
 /// fails the ledger stays as it is, and the next build tries again.
 pub async fn keep_all_the_same(index: usize, build: &PlannedBuild, built: &mut Built, with: &Execution<'_>) {
-    let (Some(keep), ImageResult::Built { image_id, .. }) = (&build.keep, &built.outcome.result) else { return };
     let begun = with.started.elapsed();
-    match images(index, build, keep, image_id, with, &built.outcome, built.offer_served).await {
-        Kept::Images { images, problems } if problems.is_empty() => {
-            built.kept = Kept::Images { images, problems };
-        }
-        kept => tracing::debug!(?kept, "image cache: the ledger keeps the stages of before"),
+    let kept = images(index, build, with, &built.outcome, built.offer_served).await;
+    if matches!(&kept, Kept::Images { problems, .. } if problems.is_empty()) {
+        built.kept = kept;
+    } else {
+        tracing::debug!(?kept, "image cache: the ledger keeps the stages of before");
     }
     built.outcome.other.push(operation(begun, with));
 }
@@ -138,27 +137,30 @@ async fn keep(
     offer_served: bool,
     to_registry: bool,
 ) -> Kept {
-    let (Some(keep), ImageResult::Built { image_id, .. }) = (&build.keep, &outcome.result) else {
-        return Kept::Nothing;
-    };
     // A stage may have changed although the image is the same.
-    let ran = outcome.steps.iter().any(|step| !step.cached);
-    if keep.known.as_deref() == Some(image_id.as_str()) && !ran && !to_registry {
+    if is_known(build, outcome) && !outcome.has_uncached_steps() && !to_registry {
         return Kept::Known;
     }
-    images(index, build, keep, image_id, with, outcome, offer_served).await
+    images(index, build, with, outcome, offer_served).await
+}
+
+/// Whether the build gave the image that the ledger knows.
+fn is_known(build: &PlannedBuild, outcome: &ImageOutcome) -> bool {
+    let known = build.keep.as_ref().and_then(|keep| keep.known.as_ref());
+    matches!(&outcome.result, ImageResult::Built { image_id, .. } if Some(image_id) == known)
 }
 
 /// Keeps the image and its stages.
 async fn images(
     index: usize,
     build: &PlannedBuild,
-    keep: &Keep,
-    image_id: &str,
     with: &Execution<'_>,
     outcome: &ImageOutcome,
     offer_served: bool,
 ) -> Kept {
+    let (Some(keep), ImageResult::Built { image_id, .. }) = (&build.keep, &outcome.result) else {
+        return Kept::Nothing;
+    };
     let (Some(connection), How::BuildKit { locals, shared_key, .. }) = (with.connection, &build.how) else {
         return Kept::Nothing;
     };

@@ -73,10 +73,9 @@ pub fn reasons(outcome: &ImageOutcome, known: &Known<'_>) -> Vec<Option<MissReas
 pub fn is_another(outcome: &ImageOutcome, known: &Known<'_>) -> bool {
     let (Some(previous), Some(dockerfile)) = (known.previous, known.dockerfile) else { return false };
     let (Some(before), Some(now)) = (&known.before, &known.now) else { return false };
-    let text = |stage: &Option<String>, position, instruction: &String| (stage.clone(), position, instruction.clone());
-    let then = previous.steps.iter().map(|step| text(&step.stage, step.position, &step.instruction));
-    let steps = outcome.steps.iter().map(|step| text(&step.stage, step.position, &step.instruction));
-    if then.collect::<BTreeSet<_>>() != steps.collect::<BTreeSet<_>>() {
+    let then: BTreeSet<_> = previous.steps.iter().map(|step| (&step.stage, step.position, &step.instruction)).collect();
+    let steps: BTreeSet<_> = outcome.steps.iter().map(|step| (&step.stage, step.position, &step.instruction)).collect();
+    if then != steps {
         return true;
     }
     let layout = Layout { dockerfile, target: known.target };

@@ -27,8 +27,7 @@ const AFTER_CANCELLATION: Duration = Duration::from_millis(1500);
 /// What is known of every build, in the order of the plan. It gives the outcomes reasons, sizes and history.
 pub(super) async fn known<'a>(run: &'a Run, prepared: &'a Prepared, built: &mut [Built]) -> Vec<Known<'a>> {
     let begun = Instant::now();
-    let ran = |built: &Built| built.outcome.steps.iter().any(|step| !step.cached);
-    let something_ran = built.iter().any(ran);
+    let something_ran = built.iter().any(|built| built.outcome.has_uncached_steps());
     let builds = prepared.plan.builds.iter().zip(built).enumerate();
     let each = builds.map(|(index, (build, built))| {
         let looking = Looking { run, prepared, index, build, something_ran };
@@ -57,12 +56,11 @@ impl<'a> Looking<'a> {
         let previous = self.prepared.previous.get(self.index).and_then(Option::as_ref);
         let ledger = previous.map(|previous| &previous.ledger);
         let salt = Salt::keep(ledger);
-        let ran = built.outcome.steps.iter().any(|step| !step.cached);
         let needed = match built.kept {
             Kept::Images { .. } => true,
             // The builder may have steps of which the ledger does not know: another run's, or another image's.
             Kept::Known => ledger.is_some_and(|ledger| self.something_ran || self.is_news(ledger, &built.outcome)),
-            Kept::Nothing => ran && ledger.is_some(),
+            Kept::Nothing => built.outcome.has_uncached_steps() && ledger.is_some(),
         };
         let now = if needed { self.evidence(&salt, &built.outcome).await } else { None };
         Known {

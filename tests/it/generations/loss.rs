@@ -13,7 +13,7 @@ pub(super) enum Loss {
     Size,
     /// One record: keys outlive their results.
     Record,
-    /// Several single records, until a part of them is left.
+    /// Several single records, one after another.
     Records,
 }
 
@@ -35,7 +35,9 @@ impl Loss {
                 let option = if engine.is_20_10() { "--reserved-space" } else { "--max-used-space" };
                 prune(engine, &[option, &format!("{}b", unit * (1 + below(draw, 20)))])
             }
-            Self::Record => remove_one(engine, draw),
+            Self::Record => {
+                remove_one(engine, draw).unwrap_or_else(|| "the builder has no record that can go alone".to_owned())
+            }
             Self::Records => remove_several(engine, draw),
         }
     }
@@ -51,10 +53,8 @@ fn prune(engine: &Engine, options: &[&str]) -> String {
     format!("builder prune -af {}: {} of {before} records stayed", options.join(" "), records(engine).len())
 }
 
-const NOTHING_TO_REMOVE: &str = "the builder has no record that can go alone";
-
-/// Removes one record on which no other is built, and which nothing holds.
-fn remove_one(engine: &Engine, draw: u64) -> String {
+/// Removes one record on which no other is built, and which nothing holds; nothing if there is none.
+fn remove_one(engine: &Engine, draw: u64) -> Option<String> {
     let all = records(engine);
     let mut ends: Vec<&Record> = all.iter().filter(|record| !all.iter().any(|other| other.is_on(record))).collect();
     // Some are held by what the list does not show, and 20.10 does not say what is built on what.
@@ -63,10 +63,10 @@ fn remove_one(engine: &Engine, draw: u64) -> String {
         docker(engine, &["builder", "prune", "--all", "--force", "--filter", &format!("id={}", record.id)]);
         let left = records(engine).len();
         if left < all.len() {
-            return format!("builder prune of '{}': {left} of {} records stayed", record.description, all.len());
+            return Some(format!("builder prune of '{}': {left} of {} records stayed", record.description, all.len()));
         }
     }
-    NOTHING_TO_REMOVE.to_owned()
+    None
 }
 
 /// Removes records one by one, so that what is left is not what a size or an age leaves.
@@ -75,7 +75,7 @@ fn remove_several(engine: &Engine, draw: u64) -> String {
     let keep = before * (1 + below(draw, 4)) / 6;
     let mut random = Random::new(draw);
     for _ in 0..before.saturating_sub(keep).min(12) {
-        if remove_one(engine, random.next()) == NOTHING_TO_REMOVE {
+        if remove_one(engine, random.next()).is_none() {
             break;
         }
     }

@@ -15,6 +15,9 @@ mod travel;
 mod trust;
 mod vanished;
 
+use chrono::{DateTime, Utc};
+use watchparty_cache::address::Address;
+
 use crate::support::{Action, Engine, Finished, Images, Project, command, docker, unique};
 
 /// The commit that [`Action`] names if a test does not.
@@ -93,6 +96,22 @@ pub(crate) fn read(engine: &Engine, image: &str, path: &str) -> String {
     let mut archive = tar::Archive::new(output.stdout.as_slice());
     let file = archive.entries().unwrap().next().unwrap().unwrap();
     std::io::read_to_string(file).unwrap().trim().to_owned()
+}
+
+/// What makes an image a ledger.
+fn label_and_document(engine: &Engine, ledger: &str) -> (String, String) {
+    let field = |format: &str| docker(engine, &["image", "inspect", "--format", format, ledger]).trim_end().to_owned();
+    (field("{{index .Config.Labels \"watchparty-cache.ledger\"}}"), field("{{.Author}}"))
+}
+
+/// Puts a document, with this label and as if it had been written then, into a ledger's place.
+fn write_ledger(engine: &Engine, ledger: &str, label: &str, document: &str, written: DateTime<Utc>) {
+    let address = Address::parse(&engine.address, None).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let engine = watchparty_cache::engine::Engine::connect(&address).await.unwrap();
+        engine.write_ledger(ledger, label, document, written).await.unwrap();
+    });
 }
 
 /// Every record that nobody uses right now: after it, only images can be a cache. Says whether none is left.

@@ -1,20 +1,9 @@
 //! What cannot be a source: it is named in the log and in the summary, and skipped.
 
 use chrono::Utc;
-use watchparty_cache::address::Address;
 
-use super::{COMMIT, Scene, prune};
-use crate::support::{Engine, Finished, docker, on_every_engine, unique};
-
-/// Puts another document, with this label, into a ledger's place.
-fn replace(engine: &Engine, ledger: &str, label: &str, document: &str) {
-    let address = Address::parse(&engine.address, None).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let engine = watchparty_cache::engine::Engine::connect(&address).await.unwrap();
-        engine.write_ledger(ledger, label, document, Utc::now()).await.unwrap();
-    });
-}
+use super::{COMMIT, Scene, label_and_document, prune, write_ledger};
+use crate::support::{Finished, docker, on_every_engine, unique};
 
 /// The build was told of one source that it could not use, in the log, in the summary and in `result`.
 #[track_caller]
@@ -34,9 +23,8 @@ on_every_engine!(a_ledger_that_cannot_be_read_is_named_and_replaced_by_the_build
     let scene = Scene::three_stages(engine);
     scene.build();
     let ledger = scene.images.of_kind("ledger").remove(0);
-    let field = |format: &str| docker(engine, &["image", "inspect", "--format", format, &ledger]).trim_end().to_owned();
-    let label = field("{{index .Config.Labels \"watchparty-cache.ledger\"}}");
-    let document = field("{{.Author}}");
+    let (label, document) = label_and_document(engine, &ledger);
+    let replace = |label: &str, document: &str| write_ledger(engine, &ledger, label, document, Utc::now());
     let newer = |text: &str| text.replacen("\"schema\":1", "\"schema\":2", 1);
     let cut = document.split_at(document.len() / 2).0;
     let foreign = unique("foreign");
@@ -46,9 +34,9 @@ on_every_engine!(a_ledger_that_cannot_be_read_is_named_and_replaced_by_the_build
     docker(engine, &["rm", &foreign]);
     let broken: [(&str, &dyn Fn()); 3] = [
         ("its schema is 2, which is newer than this program", &|| {
-            replace(engine, &ledger, &newer(&label), &newer(&document));
+            replace(&newer(&label), &newer(&document));
         }),
-        ("it cannot be read", &|| replace(engine, &ledger, &label, cut)),
+        ("it cannot be read", &|| replace(&label, cut)),
         ("it is not a ledger", &|| drop(docker(engine, &["tag", &foreign, &ledger]))),
     ];
     for (reason, damage) in broken {

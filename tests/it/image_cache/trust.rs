@@ -1,9 +1,8 @@
 //! Whose records a build reads: a pull request must not plant layers for a deploy.
 
 use chrono::{TimeDelta, Utc};
-use watchparty_cache::address::Address;
 
-use super::{COMMIT, Scene, assert_ran, prune};
+use super::{COMMIT, Scene, assert_ran, label_and_document, prune, write_ledger};
 use crate::support::{Action, Engine, docker, on_every_engine, unique};
 
 /// A build as one event starts it.
@@ -172,22 +171,10 @@ on_every_engine!(a_change_in_a_pull_request_builds_on_the_base_branch, |engine| 
     scene.assert_final(COMMIT, "main again");
 });
 
-/// What makes an image a ledger.
-fn label_and_document(engine: &Engine, ledger: &str) -> (String, String) {
-    let field = |format: &str| docker(engine, &["image", "inspect", "--format", format, ledger]).trim_end().to_owned();
-    (field("{{index .Config.Labels \"watchparty-cache.ledger\"}}"), field("{{.Author}}"))
-}
-
 /// Makes the engine believe that a ledger was written so many days ago.
 fn age(engine: &Engine, ledger: &str, days: i64) {
     let (label, document) = label_and_document(engine, ledger);
-    let address = Address::parse(&engine.address, None).unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let engine = watchparty_cache::engine::Engine::connect(&address).await.unwrap();
-        let written = Utc::now() - TimeDelta::days(days);
-        engine.write_ledger(ledger, &label, &document, written).await.unwrap();
-    });
+    write_ledger(engine, ledger, &label, &document, Utc::now() - TimeDelta::days(days));
 }
 
 on_every_engine!(a_pull_requests_cache_is_given_up_after_two_weeks, |engine| {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::support::Action;
+use crate::support::{Action, certificates};
 
 /// `user` with the password `secret`, as `htpasswd -B` writes it.
 const PASSWORDS: &str = "user:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n";
@@ -48,7 +48,7 @@ impl RealRegistry {
         let path = directory.path();
         let (mut http, mut auth) = (String::new(), String::new());
         if setup != Setup::Plain {
-            certificates(path);
+            certificates(path, "IP:127.0.0.1,DNS:localhost");
             std::fs::write(path.join("passwords"), PASSWORDS).unwrap();
             let at = path.display();
             http = format!("  tls:\n    certificate: {at}/cert.pem\n    key: {at}/key.pem\n");
@@ -220,20 +220,4 @@ impl Answer {
 pub(super) fn digest_of(text: &str) -> String {
     let hex: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
-}
-
-/// An authority of this test alone, and a certificate for this machine that it signs.
-fn certificates(directory: &Path) {
-    std::fs::write(directory.join("names"), "subjectAltName=IP:127.0.0.1,DNS:localhost\n").unwrap();
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    for arguments in [
-        format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=tests"),
-        format!("req {key} -keyout key.pem -out request.pem -subj /CN=registry"),
-        "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -out cert.pem -days 2 -extfile names"
-            .to_owned(),
-    ] {
-        let output = Command::new("openssl").args(arguments.split(' ')).current_dir(directory).output();
-        let output = output.expect("these tests need openssl");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
 }

@@ -21,7 +21,7 @@ pub(crate) use export::exported;
 pub(crate) use gate::Gate;
 pub(crate) use images::Images;
 pub(crate) use long::{LongBuild, LongStep};
-pub(crate) use network::root;
+pub(crate) use network::{certificates, root};
 pub(crate) use peer::{command, docker};
 pub(crate) use project::{Project, unique};
 pub(crate) use proxy::{Manner, Meanwhile, Proxy};

@@ -8,7 +8,7 @@ use regex::Regex;
 
 use crate::image::pattern::{glob, parse_age};
 use crate::plan::clear::options;
-use crate::registry::cache_tag::cache_of_layers;
+use crate::registry::cache_tag::is_named_with_cache;
 
 /// An untagged version may be one half of a build that pushes by digest first and names the whole afterwards, unless the
 /// entry has an age of its own.
@@ -66,7 +66,7 @@ impl PackageSelector {
 
     /// Whether it names this tag, or the cache that the tag is there for, as an entry `registry=…` does.
     pub(super) fn matches_tag(&self, tag: &str) -> bool {
-        self.names_tag(tag) || cache_of_layers(tag).is_some_and(|cache| self.names_tag(&cache))
+        is_named_with_cache(tag, |tag| self.names_tag(tag))
     }
 
     /// Whether it names this very tag.
