@@ -1,5 +1,7 @@
 //! What a ledger keeps: how old a record is, and what went into the build.
 
+use std::time::{Duration, Instant};
+
 use super::{COMMIT, Scene, prune};
 use crate::support::{Action, docker, on_every_engine, unique};
 
@@ -12,6 +14,29 @@ on_every_engine!(records_are_not_offered_beyond_their_age, |engine| {
     prune(engine);
     let young = scene.action().input("cache-max-age", "1h").run().expect_code(0);
     assert_eq!(young.cached(), (7, 7), "{}", young.stdout);
+});
+
+on_every_engine!(a_record_is_as_old_as_what_it_was_made_with_however_often_it_was_reused, |engine| {
+    const ENOUGH: Duration = Duration::from_secs(2);
+    let scene = Scene::three_stages(engine);
+    scene.build();
+    std::thread::sleep(ENOUGH);
+    let between = Instant::now();
+    std::thread::sleep(ENOUGH);
+    // These come out of the image, twice, and are written down again.
+    for code in ["second\n", "third\n"] {
+        scene.project.write("app.txt", code);
+        assert_eq!(scene.build_pruned().cached(), (3, 7));
+    }
+    let build = |age: Duration| {
+        prune(engine);
+        scene.action().input("cache-max-age", &format!("{}s", age.as_secs())).run().expect_code(0)
+    };
+    let all = build(between.elapsed() + Duration::from_secs(3600));
+    assert_eq!(all.cached(), (7, 7), "{}", all.stdout);
+    let young = build(between.elapsed());
+    // All of it is made of the dependencies, and they are older.
+    assert_eq!(young.cached(), (0, 7), "{}", young.stdout);
 });
 
 on_every_engine!(a_ledger_tells_what_went_into_the_build_and_no_value_of_it, |engine| {

@@ -12,7 +12,7 @@ fn all() -> Vec<&'static str> {
     [&DEPS[..], &BUILD, &[FROM_DEPS], &REST].concat()
 }
 
-/// What is there when the next build begins, besides an empty builder cache.
+/// What is there of our images when the next build begins.
 #[derive(Debug, Clone, Copy)]
 struct Left {
     image: bool,
@@ -24,12 +24,12 @@ impl Left {
     fn is_left(self, engine: &Engine) -> Scene<'_> {
         let scene = Scene::three_stages(engine);
         scene.build();
+        prune(engine);
         self.remove_the_others(&scene);
         scene
     }
 
     fn remove_the_others(self, scene: &Scene<'_>) {
-        prune(scene.engine);
         if !self.image {
             scene.images.remove(&[&scene.tag]);
         }
@@ -47,7 +47,7 @@ impl Left {
         self.ledger && (self.image || self.stages)
     }
 
-    /// What a build of the same tree runs.
+    /// What a build of the same tree runs with an empty builder cache.
     fn runs_unchanged(self) -> Vec<&'static str> {
         match self {
             _ if !self.is_a_cache() => all(),
@@ -58,7 +58,7 @@ impl Left {
         }
     }
 
-    /// What a build runs whose code and commit have changed.
+    /// The same for a build whose code and commit have changed.
     fn runs_changed(self) -> Vec<&'static str> {
         match self {
             _ if !self.is_a_cache() => all(),
@@ -103,6 +103,25 @@ on_every_engine!(without_the_ledger_nothing_is_known, |engine| {
         assert_ran(&run, &left.runs_unchanged(), &format!("{left:?}"));
         assert_eq!(run.output("cache-source"), "none", "{left:?}");
         scene.assert_final(COMMIT, &format!("{left:?}"));
+    }
+});
+
+on_every_engine!(what_the_builder_has_is_cached_whatever_is_removed, |engine| {
+    let nothing = Left { image: false, stages: false, ledger: false };
+    for left in every_subset(true).into_iter().chain([nothing]) {
+        let scene = Scene::three_stages(engine);
+        scene.build();
+        left.remove_the_others(&scene);
+        assert_ran(&scene.build(), &[], &format!("{left:?}, nothing changed"));
+        scene.assert_final(COMMIT, &format!("{left:?}, nothing changed"));
+        scene.project.write("app.txt", "second\n");
+        let run = scene.action().input("commit", NEXT_COMMIT).run().expect_code(0);
+        assert_ran(&run, &[&BUILD[..], &REST].concat(), &format!("{left:?}, code changed"));
+        scene.assert_final(NEXT_COMMIT, &format!("{left:?}, code changed"));
+        // What was removed is kept again, from what the builder had.
+        prune(engine);
+        let again = scene.action().input("commit", NEXT_COMMIT).run().expect_code(0);
+        assert_ran(&again, &[], &format!("{left:?}, the build after"));
     }
 });
 

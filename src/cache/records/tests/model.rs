@@ -160,16 +160,42 @@ fn check_completed(own: &Records, older: &Records) -> Option<()> {
     Some(())
 }
 
-/// Derivations in words: where one has a result by what `all` claim, its layers stand for it, however they came about.
+/// Derivations in words: where one has a result by what `all` claim, or by what is known of the same words, its layers stand for it,
+/// however they came about.
 struct Words<'a> {
     by_number: HashMap<usize, &'a Derivation>,
     all: &'a BTreeMap<usize, (BTreeSet<Claim>, usize)>,
+    known: BTreeMap<String, &'a Vec<String>>,
 }
 
 /// One reading, in all the ways to put it: an input as its layers, and as the operation that made them if nobody claims others of it.
 type Reading = Vec<String>;
 
-impl Words<'_> {
+impl<'a> Words<'a> {
+    /// Whatever is claimed, in every way to put it: with each result that is found the next ones may be put in one more. Nothing if a
+    /// step has not the same result each time, or if it is too much.
+    fn all_known(
+        by_number: HashMap<usize, &'a Derivation>,
+        all: &'a BTreeMap<usize, (BTreeSet<Claim>, usize)>,
+    ) -> Option<Self> {
+        let mut words = Self { by_number, all, known: BTreeMap::new() };
+        loop {
+            let before = words.known.len();
+            for (number, (claims, _)) in all {
+                for text in words.of(*number)?.into_iter().flatten() {
+                    for (_, layers) in claims {
+                        if *words.known.entry(text.clone()).or_insert(layers) != layers {
+                            return None;
+                        }
+                    }
+                }
+            }
+            if words.known.len() == before {
+                return Some(words);
+            }
+        }
+    }
+
     /// A derivation, a reading for every result that is claimed of what it is made of.
     fn of(&self, number: usize) -> Option<Vec<Reading>> {
         let (name, inputs) = self.by_number[&number];
@@ -192,11 +218,20 @@ impl Words<'_> {
         let (name, _) = self.by_number[&number];
         let claims = self.all.get(&number).map(|(claims, _)| claims).into_iter().flatten();
         let layers: BTreeSet<&Vec<String>> = claims.map(|(_, layers)| layers).collect();
+        let mut made = self.of(number)?;
+        for reading in &mut made {
+            let known = reading.iter().find_map(|text| self.known.get(text));
+            reading.extend(known.map(|layers| format!("{name}={layers:?}")));
+        }
         let mut readings: Vec<Reading> = layers.iter().map(|layers| vec![format!("{name}={layers:?}")]).collect();
         match readings.as_mut_slice() {
-            [] => return self.of(number),
-            [only] => only.extend(self.of(number)?.into_iter().flatten()),
+            [] => return Some(made),
+            [only] => only.extend(made.into_iter().flatten()),
             _ => {}
+        }
+        for reading in &mut readings {
+            reading.sort();
+            reading.dedup();
         }
         Some(readings)
     }
@@ -220,21 +255,11 @@ fn check_keys(own: &Records, older: &Records) -> Option<()> {
         all.entry(*derivation).or_default().0.extend(claims.iter().cloned());
     }
     let by_number = world.numbers.iter().map(|(what, number)| (*number, what)).collect();
-    let words = Words { by_number, all: &all };
-    let mut known = BTreeMap::<String, &Vec<String>>::new();
-    for (number, (claims, _)) in &all {
-        for text in words.of(*number)?.into_iter().flatten() {
-            for (_, layers) in claims {
-                if *known.entry(text.clone()).or_insert(layers) != layers {
-                    return None;
-                }
-            }
-        }
-    }
+    let words = Words::all_known(by_number, &all)?;
     for (number, (claims, _)) in meaning.iter().filter(|(_, (claims, _))| !claims.is_empty()) {
         for reading in words.of(*number)? {
             for (_, layers) in claims {
-                let is_known = reading.iter().any(|text| known.get(text) == Some(&layers));
+                let is_known = reading.iter().any(|text| words.known.get(text) == Some(&layers));
                 assert!(is_known, "a result that nobody claims: {reading:?} is {layers:?}");
             }
         }
