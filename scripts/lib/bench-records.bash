@@ -3,11 +3,11 @@
 # shellcheck disable=SC2034,SC2154  # variables shared with scripts/bench
 
 # The lines of the program's debug log, `image cache: <this> <milliseconds> ms`.
-PARTS=('looked up in' 'kept in' 'ledger written in' 'tidied up in')
+PARTS=('looked up in' 'kept in' 'ledgers written in' 'tidied up in')
 
 # shellcheck disable=SC2016  # Markdown, not commands
 head_of_records() {
-    echo '| engine | build | `cache-stages` | seconds | looked up, ms | kept, ms | ledger written, ms | tidied up, ms | in all, ms | share |'
+    echo '| engine | build | `cache-stages` | seconds | looked up, ms | kept, ms | ledgers written, ms | tidied up, ms | in all, ms | share |'
     echo '|---|---|---|--:|--:|--:|--:|--:|--:|--:|'
 }
 
@@ -50,13 +50,13 @@ build_with_records() {
     measure "$directory" "${STEP[@]}"
 }
 
-# One line for each part: of the image that took longest, because all are kept at the same time.
-# And one for the sum of the parts.
+# One line for each part, what it took for all images of the run together. And one for the sum of
+# the parts.
 keep_parts() {
     local part
     for part in "${PARTS[@]}"; do
         sed -n "s/.*image cache: $part \([0-9.]*\) ms.*/\1/p" "$work/log" |
-            awk '$1 > longest { longest = $1 } END { print longest + 0 }' | tee -a "$work/records-$1-$2-$3-${part%% *}"
+            awk '{ sum += $1 } END { print sum + 0 }' | tee -a "$work/records-$1-$2-$3-${part%% *}"
     done | awk '{ sum += $1 } END { print sum + 0 }' >>"$work/records-$1-$2-$3-all"
 }
 

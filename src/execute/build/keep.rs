@@ -70,6 +70,7 @@ enum KeepError {
 
 /// Keeps what all builds made.
 pub(super) async fn keep_all(plan: &BuildPlan, ended: Vec<Ended>, with: &Execution<'_>) -> Vec<Built> {
+    let begun = Instant::now();
     // Those of the same steps one after the other, or all of them.
     let turns: Vec<Mutex<()>> = plan.builds.iter().map(|_| Mutex::new(())).collect();
     let one_by_one = one_by_one(with.engine);
@@ -94,7 +95,11 @@ pub(super) async fn keep_all(plan: &BuildPlan, ended: Vec<Ended>, with: &Executi
         }
         Built { outcome, kept, offer_served, without_cache_to }
     });
-    join_all(keeping).await
+    let built = join_all(keeping).await;
+    if built.iter().any(|built| matches!(built.kept, Kept::Images { .. })) {
+        tracing::debug!("image cache: kept in {} ms", begun.elapsed().as_millis());
+    }
+    built
 }
 
 /// Keeps what a build made of which it was thought that the ledger knows it ([`Kept::Known`]): its stages are other ones. Where that
@@ -164,15 +169,12 @@ async fn images(
     let (Some(connection), How::BuildKit { locals, shared_key, .. }) = (with.connection, &build.how) else {
         return Kept::Nothing;
     };
-    let begun = Instant::now();
     // A stage that the build did not need may still be there, as a record that was offered.
     let offer = build.offer.as_deref().filter(|_| offer_served);
     let keeper = Keeper { index, connection, target: &build.target, locals, shared_key, offer, with };
     let reference = build.target.tags.first().map(ToString::to_string).unwrap_or_default();
     let is_remote = |stage: &KeptStage| offer.is_some() && is_remote(index, with, outcome, stage);
-    let kept = keeper.keep(keep, image_id, &reference, is_remote).await;
-    tracing::debug!("image cache: kept in {} ms", begun.elapsed().as_millis());
-    kept
+    keeper.keep(keep, image_id, &reference, is_remote).await
 }
 
 /// Whether a stage may be in a registry alone: none of its steps ran, and a registry has records. To make an image of it

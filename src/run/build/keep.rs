@@ -34,7 +34,7 @@ const REMEMBERED: usize = 100;
 ///
 /// Without it the ledger would know the stages of before, and the next build would run what is in the builder now, once that is gone.
 pub(super) async fn keep_unknown(prepared: &Prepared, with: &Execution<'_>, built: &mut [Built], known: &[Known<'_>]) {
-    let mut again = false;
+    let (begun, mut again) = (Instant::now(), false);
     // One after the other: see `keep_all`.
     for (index, ((build, built), known)) in prepared.plan.builds.iter().zip(built.iter_mut()).zip(known).enumerate() {
         // A stage that a registry has may be there alone, and to make an image of it would fetch layers that nobody needs.
@@ -48,6 +48,7 @@ pub(super) async fn keep_unknown(prepared: &Prepared, with: &Execution<'_>, buil
         }
     }
     if again {
+        tracing::debug!("image cache: kept in {} ms", begun.elapsed().as_millis());
         find_critical_path(&prepared.plan, built);
     }
 }
@@ -60,7 +61,7 @@ pub(super) async fn keep(
     built: &[Built],
     known: &[Known<'_>],
 ) -> Vec<String> {
-    let taken = run.started.elapsed();
+    let (begun, taken) = (Instant::now(), run.started.elapsed());
     let writing = Semaphore::new(WRITERS);
     let builds = prepared.plan.builds.iter().zip(built).zip(known);
     let leftovers = OnceCell::new();
@@ -73,6 +74,7 @@ pub(super) async fn keep(
     });
     let written = join_all(each).await;
     if let Some(leftovers) = leftovers.get() {
+        tracing::debug!("image cache: ledgers written in {} ms", begun.elapsed().as_millis());
         run.cancellation.token().run_until_cancelled(tidy(run, inputs, prepared, leftovers, &written)).await;
     }
     written.into_iter().flat_map(|written| written.notes).collect()
@@ -126,7 +128,6 @@ struct Keeper<'a> {
 impl Keeper<'_> {
     async fn keep(&self, built: &Built) -> Written {
         let Some(keep) = &self.build.keep else { return Written::default() };
-        let begun = Instant::now();
         // Another ref's is no predecessor, but the new ledger has its salt: what went into this build is known under that one.
         let previous = self.known.previous.filter(|previous| previous.key == keep.key);
         let named = |problem: String| format!("{}: {problem}", self.build.target.name);
@@ -165,7 +166,6 @@ impl Keeper<'_> {
             notes.push(named(format!("the image is no cache for the next build: {problem}")));
             return Written { notes, ..Written::default() };
         }
-        tracing::debug!("image cache: ledger written in {} ms", begun.elapsed().as_millis());
         Written { notes, predecessor: self.predecessor(&keep.key), removable }
     }
 
