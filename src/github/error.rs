@@ -111,7 +111,7 @@ impl GithubError {
             Self::Setup { .. } => "check `GITHUB_API_URL`, `github-token` and the machine's certificates".to_owned(),
             Self::Unauthorized { .. } => "leave `github-token` unset, or give it a token that is valid".to_owned(),
             Self::Forbidden { needs, .. } => format!(
-                "it needs `permissions: {needs}`; runs for forks and for Dependabot have a read-only token whatever the workflow says"
+                "it needs `permissions: {needs}`; a pull request from a fork has a read-only token whatever the workflow says"
             ),
             Self::NotFound { needs, .. } => format!(
                 "it is not there, or the token may not see it, which GitHub does not tell apart; to see it needs `permissions: {needs}`"

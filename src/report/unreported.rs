@@ -80,7 +80,7 @@ mod tests {
         };
         let token = |what| Unreported { what, error: GithubError::NoToken };
         let refused = "GitHub refused it (Resource not accessible by integration); it needs `permissions:";
-        let whatever = "runs for forks and for Dependabot have a read-only token whatever the workflow says";
+        let whatever = "a pull request from a fork has a read-only token whatever the workflow says";
         for (all, expected) in [
             (vec![], None),
             (vec![check()], Some(format!("the check run could not be made: {refused} checks: write`; {whatever}"))),

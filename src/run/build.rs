@@ -231,7 +231,10 @@ async fn distrust(run: &Run, targets: &[Target], engine: &Engine) -> Vec<String>
         targets.iter().flat_map(|target| &target.tags).map(ImageReference::canonical).collect();
     let names = tags.iter().filter_map(|tag| tag.parse::<ImageReference>().ok());
     let marked = join_all(names.map(|name| async move { engine.distrust(&name).await })).await;
-    marked.into_iter().filter_map(|marked| Some(chain(&marked.err()?))).collect()
+    let failed = marked.into_iter().filter_map(Result::err);
+    failed
+        .map(|error| format!("{}; a push that names this image in `cache-from` may look into it", chain(&error)))
+        .collect()
 }
 
 /// Where the cache of each target is in a registry.
@@ -244,11 +247,11 @@ fn cache_places(
 ) -> Vec<Option<CachePlace>> {
     let Some(reference) = inputs.cache_to.as_ref() else { return vec![None; targets.len()] };
     if builder.remote.is_some() {
-        warnings.push("cache-to: a remote builder keeps its own cache, and none in a registry".to_owned());
+        warnings.push("cache-to is not served: a remote builder keeps its own cache, and none in a registry; leave it unset, or `builder`".to_owned());
         return vec![None; targets.len()];
     }
     if builder.kind() == Builder::Classic {
-        warnings.push("cache-to: the classic builder keeps no cache in a registry".to_owned());
+        warnings.push("cache-to is not served: the classic builder keeps no cache in a registry; use an engine that has BuildKit, Docker 18.09 or newer".to_owned());
         return vec![None; targets.len()];
     }
     let is_compose = matches!(inputs.source, Source::Compose { .. });
@@ -256,7 +259,11 @@ fn cache_places(
     let place = |target: &Target| {
         let place = CachePlace::new(reference, is_compose.then_some(target.name.as_str()), &access);
         if place.is_none() {
-            warnings.push(format!("{}: the cache is not kept at {reference}: its tag would be too long", target.name));
+            warnings.push(format!(
+                "{}: the cache is not kept at {reference}: its tag would be longer than the 128 characters that a tag may have; \
+                 shorten the tag in `cache-to`, or the service's name",
+                target.name
+            ));
         }
         place
     };
@@ -509,7 +516,10 @@ async fn consume(run: &Run, prepared: &Prepared, outcome: &BuildOutcome) {
     let builds = prepared.plan.builds.iter().zip(&outcome.images);
     for mark in prepared.marks.spent(builds.map(|(build, image)| (build.target.tags.as_slice(), is_built(image)))) {
         if let Err(error) = prepared.engine.remove_tombstone(mark).await {
-            run.console.warning(&format!("the mark of the clear stays: {}", chain(&error)));
+            let problem = chain(&error);
+            run.console.warning(&format!(
+                "the mark of the clear stays, and the next build takes nothing from a cache either: {problem}"
+            ));
         }
     }
 }

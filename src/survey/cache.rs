@@ -174,7 +174,7 @@ impl Lookup<'_> {
         for remote in &remote {
             sources.push(format!("{} from {}", remote.records.count_with_results(), remote.reference));
         }
-        let ledger = keys.into_iter().next();
+        let ledger = keys.into_iter().next().filter(|key| !key.scope.is_of_one_run());
         let cache_to = place.and_then(|place| place.write.clone());
         let cache = ImageCache { ledger, complete, unused, cache_to, bases, ..ImageCache::default() };
         Found { previous, records, remote, cache, elsewhere, sources }

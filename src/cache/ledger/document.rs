@@ -1,7 +1,5 @@
 //! The document of a ledger: what is written, what is read back, and what is refused.
 
-use std::collections::BTreeSet;
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -81,7 +79,7 @@ pub struct Build {
     pub evidence: Value,
     /// [`Ledger::salt`]: [`Salt::keep`].
     pub salt: Salt,
-    /// Times and counts; its time is the ledger's [`Ledger::written_at`], and its commit [`Ledger::commit`].
+    /// Times and counts; its time becomes the ledger's [`Ledger::written_at`], and its commit [`Ledger::commit`].
     pub record: BuildRecord,
 }
 
@@ -213,21 +211,6 @@ impl Ledger {
             history,
         }
     }
-
-    /// Images that earlier builds made and that no ledger names any more: neither this one, the successor of `previous`,
-    /// nor another (`others`: what all other ledgers name).
-    ///
-    /// They may go if they have no name and nothing uses them. Those that cannot are the successor's
-    /// [`Ledger::superseded`], for the next build to try again.
-    pub fn superseded(&self, previous: &Self, others: &BTreeSet<ImageId>) -> BTreeSet<ImageId> {
-        let made = previous.images.iter().map(|image| &image.id).chain(&previous.superseded);
-        made.filter(|id| !self.known(id) && !others.contains(id)).cloned().collect()
-    }
-
-    /// Whether the last build made this image.
-    pub fn known(&self, image: &ImageId) -> bool {
-        self.images.iter().any(|known| known.id == *image)
-    }
 }
 
 impl Salt {
@@ -279,8 +262,6 @@ pub(super) fn probe(text: &[u8]) -> Result<(), Refusal> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::collections::BTreeSet;
-
     use chrono::DateTime;
     use serde_json::{Value, json};
 
@@ -460,19 +441,6 @@ pub(super) mod tests {
         let stranger = Ledger::successor(Some(&ledger), key(pull(1)), build(Salt::keep(None), 0));
         assert_eq!(stranger.history.len(), 1);
         assert_ne!(stranger.salt, ledger.salt);
-    }
-
-    #[test]
-    fn what_no_ledger_names_any_more_is_superseded() {
-        let previous = ledger();
-        let images = vec![image(Role::Final, 2), image(Role::Stage { name: "build".into() }, 1)];
-        let next = Ledger { images, ..previous.clone() };
-        assert!(next.known(&id(1)) && !next.known(&id(0)));
-        assert_eq!(next.superseded(&previous, &BTreeSet::new()), BTreeSet::from([id(0), id(7)]));
-        assert_eq!(next.superseded(&previous, &BTreeSet::from([id(0)])), BTreeSet::from([id(7)]));
-        assert_eq!(previous.superseded(&previous, &BTreeSet::new()), BTreeSet::from([id(7)]));
-        let again = Ledger { images: vec![image(Role::Final, 7)], ..previous.clone() };
-        assert_eq!(again.superseded(&previous, &BTreeSet::new()), BTreeSet::from([id(0), id(1)]));
     }
 
     #[test]

@@ -69,11 +69,6 @@ impl LedgerKey {
 }
 
 impl Access {
-    /// The key of the ledger that a run writes for an image.
-    pub fn own_key(&self, identity: &Identity) -> LedgerKey {
-        LedgerKey { scope: self.own.clone(), identity: identity.clone() }
-    }
-
     /// The keys of the ledgers that a run looks for, in this order; the first is its own.
     pub fn keys(&self, identity: &Identity) -> Vec<LedgerKey> {
         self.reads.iter().map(|scope| LedgerKey { scope: scope.clone(), identity: identity.clone() }).collect()
@@ -179,8 +174,8 @@ mod tests {
         };
         let identity = image("app", None);
         let keys = access.keys(&identity);
-        assert_eq!(keys[0], access.own_key(&identity));
-        assert_eq!((keys.len(), &keys[1].scope, &keys[1].identity), (2, &access.reads[1], &identity));
+        let of: Vec<_> = keys.iter().map(|key| (&key.scope, &key.identity)).collect();
+        assert_eq!(of, [(&access.own, &identity), (&access.reads[1], &identity)]);
     }
 
     fn any_scope() -> impl Strategy<Value = Scope> {

@@ -20,6 +20,9 @@ const PULL_REQUEST_EVENTS: [&str; 3] = ["pull_request", "pull_request_review", "
 /// What the refs of their scope begin with. An event has no such name.
 const PULL_REQUEST: &str = "pull/";
 
+/// The same of a merge queue's runs.
+const MERGE_QUEUE: &str = "merge_group/";
+
 /// The builds that write the same ledgers: a part of a ledger's key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "class", rename_all = "camelCase")]
@@ -96,6 +99,13 @@ impl Scope {
     /// Whether it is a pull request's own, which runs without the repository's secrets.
     pub fn has_no_secrets(&self) -> bool {
         matches!(self, Self::Untrusted { reference, .. } if reference.starts_with(PULL_REQUEST))
+    }
+
+    /// Whether no other run will have this scope. Each run of a merge queue is about a branch of its own, which is deleted after it:
+    /// nobody would read what it wrote. It is not merged yet, so its base branch's cache is not its to write.
+    /// <https://docs.github.com/en/actions/reference/workflows-and-actions/events-that-trigger-workflows#merge_group>
+    pub fn is_of_one_run(&self) -> bool {
+        matches!(self, Self::Untrusted { reference, .. } if reference.starts_with(MERGE_QUEUE))
     }
 
     /// The repository that GitHub runs the build for.
@@ -254,6 +264,7 @@ mod tests {
             for scope in &access.reads {
                 assert!(access.own.may_read(scope), "{access:?}");
             }
+            assert_eq!(access.own.is_of_one_run(), context.event.as_deref() == Some("merge_group"), "{access:?}");
         }
     }
 

@@ -53,6 +53,9 @@ impl Offer {
             Importer::MistakesTwins => records.distinct(),
         };
         let all = prepared(Records::merge(sources.iter().cloned()));
+        if all.is_empty() {
+            return None;
+        }
         let results = all.count_with_results();
         if let Some(offer) = Self::of(&all, 0, importer, nonce) {
             return Some(offer);
@@ -71,7 +74,7 @@ impl Offer {
         best
     }
 
-    /// The blobs of merged records, if there are records and the blobs are small enough.
+    /// The blobs of merged records, if there are some and the blobs are small enough.
     fn of(records: &Records, left_out: usize, importer: Importer, nonce: Option<u128>) -> Option<Self> {
         if records.is_empty() {
             return None;

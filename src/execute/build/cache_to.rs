@@ -112,17 +112,18 @@ pub(super) async fn write(
     let begun = std::time::Instant::now();
     let written = match &cache_to.by {
         WrittenBy::Solve(request) => {
-            let writing = async {
-                writer.export(request).await?;
-                if let Err(error) = writer.tell_apart(&cache_to.reference).await {
+            let exported = writer.unless_cancelled(writer.export(request)).await;
+            if exported.is_ok() {
+                // What is written is written, also if the run is cancelled meanwhile.
+                let told_apart = writer.tell_apart(&cache_to.reference);
+                if let Some(Err(error)) = with.cancelled.run_until_cancelled(told_apart).await {
                     tracing::debug!(
                         error = chain(&error),
                         "the cache may have its manifest in common with another tag"
                     );
                 }
-                Ok(())
-            };
-            writer.unless_cancelled(writing).await
+            }
+            exported
         }
         WrittenBy::Engine { layers } => writer.push(&cache_to.reference, layers, kept).await,
     };

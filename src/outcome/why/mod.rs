@@ -92,7 +92,8 @@ fn ran(step: &StepOutcome) -> bool {
 
 /// A cache source of these that could not be read, if there is one. One that is not there is none.
 fn unreadable(outcome: &ImageOutcome, is_meant: impl Fn(&str) -> bool) -> Option<MissReason> {
-    let absent = ["not found", "no such image", "not in the engine", "manifest unknown"];
+    let absent =
+        ["not found", "no such image", "not in the engine", "manifest unknown", "no such tag", "image without records"];
     let mut sources = outcome.unused_sources.iter().filter(|unused| is_meant(&unused.source));
     let unused = sources.find(|unused| !absent.iter().any(|word| unused.reason.contains(word)))?;
     Some(MissReason::SourceUnreadable { source: unused.source.clone(), reason: unused.reason.clone() })

@@ -52,11 +52,10 @@ impl CachePlace {
         let Scope::Untrusted { reference, .. } = &access.own else {
             return Some(Self { write: Some(base.clone()), read: vec![base] });
         };
+        if access.own.is_of_one_run() {
+            return Some(Self { write: None, read: vec![base] });
+        }
         let own = match reference.split_once('/') {
-            // Each of its runs is about a branch of its own, which is deleted after it: nobody would read what it wrote. It is
-            // not merged yet, so the base branch's cache is not its to write.
-            // https://docs.github.com/en/actions/reference/workflows-and-actions/events-that-trigger-workflows#merge_group
-            Some(("merge_group", _)) => return Some(Self { write: None, read: vec![base] }),
             Some(("pull", number)) if number.parse::<u64>().is_ok() => Author::PullRequest(number.parse().ok()?),
             Some((event, about)) => Author::Untrusted { event, about },
             None => Author::Untrusted { event: "unknown", about: reference },

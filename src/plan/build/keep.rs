@@ -13,6 +13,9 @@ use crate::project::target::Target;
 /// The name of the directory with a Dockerfile in which every stage has a name.
 const NAMED_DOCKERFILE: &str = "dockerfile-named";
 
+/// What the label of an image that records are captured with has in the place of a stage's name.
+const CAPTURE: &str = "capture";
+
 /// How the records of an image are obtained.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Method {
@@ -108,7 +111,7 @@ pub(super) fn plan(
         key: key.clone(),
         known: cache.complete.as_ref().map(|complete| complete.image_id.clone()),
         bases: cache.bases.clone(),
-        final_image: final_image(request, store, &capture_name()),
+        final_image: final_image(request, store, &capture_name(), &StageLabel::new(key, CAPTURE)),
         stages,
     })
 }
@@ -133,8 +136,8 @@ pub(super) fn named_dockerfile(
 }
 
 /// The records of the image that `build` made. `temporary` is the name of an image that may have to be made for it.
-fn final_image(build: &SolveRequest, store: Store, temporary: &str) -> Capture {
-    let request = internal(build);
+fn final_image(build: &SolveRequest, store: Store, temporary: &str, label: &StageLabel) -> Capture {
+    let mut request = internal(build);
     match store {
         // Layers are named by the digests that they have in the image only if they are compressed in the same way.
         Store::Containerd => {
@@ -143,24 +146,31 @@ fn final_image(build: &SolveRequest, store: Store, temporary: &str) -> Capture {
             let cache_exports = vec![export(&store, compression.map_or("gzip", String::as_str))];
             Capture { request: SolveRequest { cache_exports, ..request }, method: Method::Export { store } }
         }
-        Store::GraphDriver => Capture {
-            request: SolveRequest {
-                exporter: Some(image(temporary, BTreeMap::new())),
-                cache_exports: vec![inline()],
-                ..request
-            },
-            method: Method::Inline { reference: temporary.to_owned() },
-        },
+        Store::GraphDriver => {
+            make_ours(&mut request, label);
+            Capture {
+                request: SolveRequest {
+                    exporter: Some(image(temporary, BTreeMap::new())),
+                    cache_exports: vec![inline()],
+                    ..request
+                },
+                method: Method::Inline { reference: temporary.to_owned() },
+            }
+        }
     }
+}
+
+/// Labels what it makes as an image of ours. The labels of the person's image would let it pass for that.
+fn make_ours(request: &mut SolveRequest, label: &StageLabel) {
+    request.attributes.retain(|key, _| !key.starts_with("label:"));
+    request.attributes.insert(format!("label:{}", StageLabel::NAME), label.encode());
+    request.attributes.insert(format!("label:{RESERVED_NAMESPACE}"), "stage".to_owned());
 }
 
 /// Keeps the stage `name` as the image `reference`, which carries `label`.
 fn stage(build: &SolveRequest, store: Store, name: &str, reference: &str, label: &StageLabel) -> KeptStage {
     let mut request = internal(build);
-    // The labels of the person's image would let our images pass for it.
-    request.attributes.retain(|key, _| !key.starts_with("label:"));
-    request.attributes.insert(format!("label:{}", StageLabel::NAME), label.encode());
-    request.attributes.insert(format!("label:{RESERVED_NAMESPACE}"), "stage".to_owned());
+    make_ours(&mut request, label);
     request.attributes.insert("target".to_owned(), name.to_owned());
     let capture = match store {
         // Its layers need not be unpacked: nobody runs it, and a step that needs its files unpacks what it needs.

@@ -42,7 +42,7 @@ impl CacheKind {
     const fn label(self) -> &'static str {
         match self {
             Self::Ledger => LEDGER_LABEL,
-            // A capture is made as a stage image is.
+            // A capture is labelled as a stage image is.
             Self::Stage | Self::Capture => STAGE_LABEL,
         }
     }
@@ -61,6 +61,8 @@ pub(super) struct Label {
     pub(super) stage: Option<String>,
     /// Ids of the images that a ledger names.
     pub(super) images: Vec<String>,
+    /// Ids of those that its builds made before.
+    pub(super) superseded: Vec<String>,
 }
 
 /// Whose an image of the cache is, for the run that clears.
@@ -100,6 +102,8 @@ struct Document {
     stage: Option<String>,
     #[serde(default)]
     images: Vec<String>,
+    #[serde(default)]
+    superseded: Vec<String>,
 }
 
 impl Label {
@@ -125,14 +129,12 @@ impl Label {
             Subject::Key(_) => None,
             Subject::Image { repository, .. } => Some(familiar(repository.clone())?),
         };
-        Ok(Self {
-            image_repository,
-            identity,
-            scope,
-            stage: document.stage,
-            // Only a ledger names others.
-            images: if kind == CacheKind::Ledger { document.images } else { Vec::new() },
-        })
+        // Only a ledger names others.
+        let (images, superseded) = match kind {
+            CacheKind::Ledger => (document.images, document.superseded),
+            CacheKind::Stage | CacheKind::Capture => (Vec::new(), Vec::new()),
+        };
+        Ok(Self { image_repository, identity, scope, stage: document.stage, images, superseded })
     }
 
     /// Whose it is, if a run of this `GITHUB_REPOSITORY` asks, or a person at a terminal (`None`).

@@ -23,6 +23,9 @@ pub struct Remembered {
     /// Repositories whose cache is cleared.
     pub(super) repositories: BTreeSet<String>,
     images: NamedImages,
+    /// Those that go once they have no name: what the builds of these ledgers made, but for images of the cache, which go by
+    /// theirs. What they made before the last one is somebody's if it has a name.
+    predecessors: NamedImages,
     /// Identities of the `cache-key` ledgers.
     identities: BTreeSet<Identity>,
 }
@@ -76,7 +79,7 @@ impl<'a> Targets<'a> {
         if request.goes_by_ledgers() {
             let mut named = before.images.clone();
             let ours = targets.caches.iter().filter_map(|cache| targets.ours(cache));
-            ours.for_each(|label| note(&mut named, label));
+            ours.for_each(|label| note(&mut named, &label.images, label));
             targets.of_ledgers = named;
         }
         targets.choose();
@@ -110,19 +113,29 @@ impl<'a> Targets<'a> {
     /// Which ledgers go and what they name, and what the others name.
     fn sort_ledgers(&mut self) {
         let (mut going, mut staying) = (Remembered::default(), BTreeMap::new());
+        let named = self.survey.images.iter().filter(|image| !image.tags.is_empty()).map(|image| image.id.as_str());
+        let named: BTreeSet<&str> = named.collect();
+        let of_cache: BTreeSet<&str> = self.caches.iter().map(|cache| cache.image.id.as_str()).collect();
         for cache in self.caches.iter().filter(|cache| cache.kind == CacheKind::Ledger) {
             let Ok(label) = &cache.label else { continue };
             if label.image_repository.is_none() && self.ours(cache).is_some() && self.means_cache_key(cache, label) {
                 going.identities.insert(label.identity.clone());
             }
             if self.decide_cache(cache) == Some(Ok(())) {
-                note(&mut going.images, label);
+                note(&mut going.images, &label.images, label);
+                let last = label.images.iter().filter(|id| !of_cache.contains(id.as_str()));
+                let before = label.superseded.iter().filter(|id| !named.contains(id.as_str()));
+                note(&mut going.predecessors, last.chain(before), label);
             } else {
-                staying.extend(label.images.iter().map(|id| (id.clone(), cache.name.text.clone())));
+                let made = label.images.iter().chain(&label.superseded);
+                staying.extend(made.map(|id| (id.clone(), cache.name.text.clone())));
             }
         }
-        for (id, repositories) in going.images {
-            self.going.images.entry(id).or_default().extend(repositories);
+        let predecessors = (&mut self.going.predecessors, going.predecessors);
+        for (of, noted) in [(&mut self.going.images, going.images), predecessors] {
+            for (id, repositories) in noted {
+                of.entry(id).or_default().extend(repositories);
+            }
         }
         self.going.identities.extend(going.identities);
         self.staying = staying;
@@ -174,7 +187,7 @@ impl<'a> Targets<'a> {
         }
         let repository = reference.map(ImageReference::repository);
         if image.tags.is_empty() {
-            let repositories = self.going.images.get(&image.id)?;
+            let repositories = self.going.predecessors.get(&image.id)?;
             return (repository.is_none() || repositories.contains(&repository)).then_some(Meant::Predecessor);
         }
         let repositories = self.of_ledgers.get(&image.id)?;
@@ -250,8 +263,9 @@ fn caches_of(image: &Image) -> impl Iterator<Item = CacheImage<'_>> {
     })
 }
 
-fn note(images: &mut NamedImages, label: &Label) {
-    for id in &label.images {
+/// Notes images that a ledger with this label names.
+fn note<'a>(images: &mut NamedImages, ids: impl IntoIterator<Item = &'a String>, label: &Label) {
+    for id in ids {
         images.entry(id.clone()).or_default().insert(label.image_repository.clone());
     }
 }

@@ -325,12 +325,14 @@ fn any_cache() -> impl Strategy<Value = (String, Option<(&'static str, String)>)
     let of = prop_oneof![
         3 => Just(Some("app")), 1 => Just(Some("web")), 1 => Just(Some("gone")), 1 => Just(Some("B A D")), 1 => Just(None)
     ];
-    let rest = (1_u32..3, any::<bool>(), proptest::collection::vec(0_u32..6, 0..3), 1_u32..8, 1_u32..10);
+    let ids = || proptest::collection::vec((0_u32..6).prop_map(id), 0..3);
+    let rest = (1_u32..3, any::<bool>(), (ids(), ids()), 1_u32..8, 1_u32..10);
     (kind, repository, of, rest).prop_map(|((kind, label), repository, of, (tag, push, images, schema, labelled))| {
+        let (images, superseded) = images;
         let json = json!({
             "schema": if schema == 7 { 2 } else { 1 }, "class": if push { "trusted" } else { "untrusted" },
             "repository": repository, "ref": "refs/heads/main", "identity": identity(of, "key"),
-            "images": images.into_iter().map(id).collect::<Vec<_>>(),
+            "images": images, "superseded": superseded,
         });
         (format!("watchparty-cache/{kind}:{tag}"), (labelled > 1).then(|| (label, json.to_string())))
     })
@@ -436,12 +438,15 @@ fn reason_to_go(
     if request.selects(image, (name != image.id).then_some(&read)) {
         return Some("the request names it");
     }
+    let is_nameless = image.tags.is_empty();
     let names_it = |ledger: &&Image| {
-        label(ledger).is_some_and(|label| ours(&label) && label["images"].to_string().contains(&image.id))
+        let made = |label: &Value, what: &str| label[what].to_string().contains(&image.id);
+        let is_made = |label: &Value| made(label, "images") || is_nameless && made(label, "superseded");
+        label(ledger).is_some_and(|label| ours(&label) && is_made(&label))
     };
     let mut ledgers =
         survey.images.iter().filter(|image| image.tags.iter().any(|tag| tag.starts_with("watchparty-cache/l")));
-    let by_ledgers = request.project == ProjectImages::OfLedgers || image.tags.is_empty();
+    let by_ledgers = request.project == ProjectImages::OfLedgers || is_nameless;
     (by_ledgers && ledgers.any(|ledger| names_it(&ledger))).then_some("a ledger of ours names it")
 }
 

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use futures_util::future::join_all;
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::Prepared;
-use super::leftovers::{Leftover, Leftovers, Superseded};
+use super::leftovers::{GIVEN_UP, Leftover, Leftovers, Superseded};
 use crate::cache::ledger::{
     Access, Build, BuildKind, BuildRecord, CachedImage, EARLIER, Earlier, Ledger, LedgerKey, Role, StepFact,
 };
@@ -26,6 +26,8 @@ use crate::run::Run;
 /// Ledgers that are written at the same time. With more of them a graph driver takes longer than others wait between loading one and
 /// naming it ([`crate::engine::NAMING`]).
 const WRITERS: usize = 2;
+/// How old a ledger gets although builds come by that find nothing to write: half as old as one that is given up.
+const RENEWED: TimeDelta = TimeDelta::seconds(GIVEN_UP.num_seconds() / 2);
 /// Images that are remembered although nothing could remove them yet.
 const REMEMBERED: usize = 100;
 
@@ -132,8 +134,9 @@ impl Keeper<'_> {
         let previous = self.known.previous.filter(|previous| previous.key == keep.key);
         let named = |problem: String| format!("{}: {problem}", self.build.target.name);
         let (images, mut notes) = match (&built.kept, previous) {
+            (Kept::Nothing, _) => return Written::default(),
             // The ledger knows all of it; writing it again would cost more than such a build itself.
-            (Kept::Nothing | Kept::Known, _) => return Written::default(),
+            (Kept::Known, previous) => return self.renew(&keep.key, previous).await,
             (Kept::Images { images, problems }, previous) => {
                 // What BuildKit 0.8 captures after an import lacks results in between; newer ones tell all that was offered.
                 let complete = self.prepared.engine.info().has_buildkit_0_8();
@@ -167,6 +170,24 @@ impl Keeper<'_> {
             return Written { notes, ..Written::default() };
         }
         Written { notes, predecessor: self.predecessor(&keep.key), removable }
+    }
+
+    /// Writes the ledger once more as it is, when it has not been written for so long that others may soon take it for one of which
+    /// nobody builds the image any more.
+    async fn renew(&self, key: &LedgerKey, previous: Option<&Ledger>) -> Written {
+        let now = Utc::now();
+        let is_old = |ledger: &&Ledger| now.signed_duration_since(ledger.written_at) > RENEWED;
+        let Some(previous) = previous.filter(is_old) else { return Written::default() };
+        // What another run has written meanwhile is younger.
+        let there = self.meanwhile(key).await.filter(|there| there.written_at == previous.written_at);
+        let Some(mut renewed) = there else { return Written::default() };
+        renewed.written_at = now;
+        if let Err(problem) = self.write(&renewed).await {
+            tracing::debug!(problem, "image cache: the ledger is not renewed");
+            return Written::default();
+        }
+        self.leftovers.get_or_init(|| Leftovers::look(&self.prepared.engine)).await;
+        Written { predecessor: self.predecessor(key), ..Written::default() }
     }
 
     /// The image that had the ledger's name before the build.

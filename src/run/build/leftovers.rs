@@ -12,9 +12,9 @@ use crate::cache::ledger::{
 use crate::engine::{Engine, ImageDetails, ListedLedger, NAMING, Parents};
 use crate::error::chain;
 
-/// A pull request's cache is given up if no build of it has written it for so long. It is lost to nobody: pull requests read
+/// A pull request's cache is given up if no build of it has come by for so long. It is lost to nobody: pull requests read
 /// the base branch's as well.
-const GIVEN_UP: TimeDelta = TimeDelta::days(14);
+pub(super) const GIVEN_UP: TimeDelta = TimeDelta::days(14);
 /// The same of a branch or tag, whose pushes read the default branch's as well.
 const BRANCH_GIVEN_UP: TimeDelta = TimeDelta::days(60);
 

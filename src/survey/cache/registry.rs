@@ -66,6 +66,11 @@ enum Nothing {
     Registry(#[from] RegistryError),
 }
 
+/// Whether the cache beside an image is one of `own`.
+fn has_its_cache_at(own: &[&ImageReference], image: &ImageReference) -> bool {
+    CachePlace::beside(image).is_some_and(|beside| own.contains(&&beside))
+}
+
 impl Look<'_> {
     /// Looks at the caches at `place`, and at the images that were named as sources, or the caches beside them. What was
     /// named and gives nothing is said; that there is no cache at `place` yet is not.
@@ -95,11 +100,15 @@ impl Look<'_> {
             }))
         );
         let (mut found, mut unused) = (Vec::new(), Vec::new());
-        for (reference, looked) in own.into_iter().zip(at_place).chain(named.into_iter().zip(elsewhere)) {
+        for (reference, looked) in own.iter().copied().zip(at_place).chain(named.into_iter().zip(elsewhere)) {
             match looked {
                 Ok(records) => found.push(records),
                 Err(Nothing::Absent) if place.is_some_and(|place| place.read.contains(reference)) => {
                     tracing::debug!(%reference, "there is no cache yet");
+                }
+                // Its cache is looked at all the same, and a first build has none.
+                Err(Nothing::Absent | Nothing::NoRecords) if has_its_cache_at(&own, reference) => {
+                    tracing::debug!(%reference, "the image has no records in it");
                 }
                 Err(nothing) => {
                     unused.push(UnusedSource { source: reference.to_string(), reason: chain(&nothing) });

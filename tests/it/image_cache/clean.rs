@@ -133,6 +133,15 @@ on_every_engine!(superseded_images_stay_if_they_are_to, |engine| {
     // And the stage images that were replaced.
     let dangling = scene.images.dangling();
     assert!(dangling.is_superset(&replaced_ones(engine, &superseded)), "{superseded:?}: {dangling:?}");
+
+    // A clear takes them with the ledger that remembers them, and names the one that is in use.
+    let used = replaced_ones(engine, &superseded[..1]);
+    let containers: Vec<String> = used.iter().map(|id| docker(engine, &["create", id, "none"])).collect();
+    let clear = scene.action().input("mode", "clear").input("scope", "images").run();
+    containers.iter().for_each(|container| drop(docker(engine, &["rm", container])));
+    let clear = clear.expect_code(if used.is_empty() { 0 } else { 4 });
+    assert_eq!(scene.images.dangling(), used, "{}", clear.stdout);
+    assert!(used.iter().all(|id| clear.stdout.contains(&format!("not cleared: image {id}"))), "{}", clear.stdout);
 });
 
 on_every_engine!(a_stage_that_is_not_kept_any_more_goes, |engine| {

@@ -1,8 +1,11 @@
 //! What a ledger keeps: how old a record is, and what went into the build.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::{COMMIT, Scene, prune};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{COMMIT, Scene, label_and_document, prune, write_ledger};
 use crate::support::{Action, docker, on_every_engine, unique};
 
 on_every_engine!(records_are_not_offered_beyond_their_age, |engine| {
@@ -37,6 +40,26 @@ on_every_engine!(a_record_is_as_old_as_what_it_was_made_with_however_often_it_wa
     let young = build(between.elapsed());
     // All of it is made of the dependencies, and they are older.
     assert_eq!(young.cached(), (0, 7), "{}", young.stdout);
+});
+
+on_every_engine!(a_ledger_of_builds_that_change_nothing_does_not_grow_old, |engine| {
+    let scene = Scene::three_stages(engine);
+    scene.build();
+    let ledger = scene.images.of_kind("ledger").remove(0);
+    let (label, document) = label_and_document(engine, &ledger);
+    let mut document: serde_json::Value = serde_json::from_str(&document).unwrap();
+    let mut days_after = |age: i64| {
+        let written = Utc::now() - TimeDelta::days(age);
+        document["writtenAt"] = serde_json::to_value(written).unwrap();
+        write_ledger(engine, &ledger, &label, &document.to_string(), written);
+        assert_eq!(scene.build().cached(), (7, 7));
+        let created = docker(engine, &["image", "inspect", "--format", "{{.Created}}", &ledger]);
+        (Utc::now() - created.trim().parse::<DateTime<Utc>>().unwrap()).num_days()
+    };
+    assert_eq!(days_after(6), 6, "such a build writes nothing");
+    assert_eq!(days_after(8), 0, "others would soon take it for given up");
+    assert_eq!(scene.images.dangling(), BTreeSet::new(), "what it replaces goes");
+    assert_eq!(scene.build_pruned().cached(), (7, 7));
 });
 
 on_every_engine!(a_ledger_tells_what_went_into_the_build_and_no_value_of_it, |engine| {

@@ -36,6 +36,12 @@ const STRANGER: Event = Event {
 const PULL_REQUEST: Event =
     Event { name: "pull_request", reference: "refs/pull/5/merge", repository: REPOSITORY, payload: PULL_REQUEST_5 };
 
+const MERGE_QUEUE: Event = Event {
+    name: "merge_group",
+    reference: "refs/heads/gh-readonly-queue/main/pr-5-0123456789abcdef0123456789abcdef01234567",
+    ..MAIN
+};
+
 /// The same commit everywhere, so that nothing but trust keeps a build from what another one made.
 fn with(scene: &Scene<'_>, event: &Event) -> Action {
     let payload = scene.project.write(".event/payload.json", event.payload);
@@ -139,9 +145,27 @@ on_every_engine!(an_image_that_calls_itself_a_ledger_is_none, |engine| {
     prune(engine);
     let push = with(&scene, &MAIN).input("cache-from", &forged).run().expect_code(0);
     assert_eq!(push.cached(), (0, 7), "{}", push.stdout);
-    assert!(push.stdout.contains(&forged), "it is named as a source without records: {}", push.stdout);
+    let unused = &push.result()["images"][0]["unused_sources"];
+    assert!(unused.to_string().contains(&forged), "it is named as a source without records: {unused}");
     scene.assert_final(COMMIT, "a forged ledger");
     docker(engine, &["image", "rm", &forged]);
+});
+
+on_every_engine!(a_merge_queue_reads_its_base_and_leaves_nothing, |engine| {
+    let scene = Scene::three_stages(engine);
+    assert_reads(&scene, &MAIN, 0, "a push to main");
+    let ours = || {
+        let names = scene.images.ours();
+        names
+            .into_iter()
+            .map(|name| (docker(engine, &["image", "inspect", "-f", "{{.Id}}", &name]), name))
+            .collect::<Vec<_>>()
+    };
+    let before = ours();
+    assert_reads(&scene, &MERGE_QUEUE, 7, "a merge queue");
+    scene.project.write("app.txt", "queued\n");
+    assert_reads(&scene, &MERGE_QUEUE, 3, "a merge queue with a change");
+    assert_eq!(ours(), before);
 });
 
 on_every_engine!(what_main_wrote_is_read_by_its_branches_and_by_nobody_else, |engine| {
