@@ -262,7 +262,7 @@ mod what_github_refuses_is_said_in_one_line {
     fn engine_28_graph() {
         let scene = Scene::new();
         let reports = "summary, check, comment";
-        // A fork, or Dependabot: the token can read.
+        // A fork: the token can read.
         let github = FakeGithub::start();
         github.permit(&["contents: read", "checks: read", "pull-requests: read"]);
         let run = scene.pull_request(&github).input("report", reports).run().expect_code(0);
@@ -271,7 +271,7 @@ mod what_github_refuses_is_said_in_one_line {
             &[
                 "the check run could not be made and the comment could not be written",
                 "permissions: checks: write, pull-requests: write",
-                "forks and for Dependabot",
+                "a pull request from a fork has a read-only token",
             ],
         );
 
