@@ -204,5 +204,11 @@ fn results(
 fn time(record: usize, text: Option<&Cow<'_, str>>) -> Result<Option<DateTime<Utc>>, RecordsError> {
     let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
     let time = DateTime::parse_from_rfc3339(text).map_err(|_| RecordsError::InvalidTime { record })?;
-    Ok(Some(time.to_utc()).filter(|time| time.year() > 1))
+    let time = Some(time.to_utc()).filter(|time| time.year() > 1);
+    if time.is_none_or(writable) { Ok(time) } else { Err(RecordsError::InvalidTime { record }) }
+}
+
+/// Whether a time can be written as RFC 3339 writes it, which is all that BuildKit reads: a year of four digits.
+pub(super) fn writable(time: DateTime<Utc>) -> bool {
+    (0..=9999).contains(&time.year())
 }

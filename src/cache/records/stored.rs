@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::check::writable;
 use super::limits::{ALTERNATIVES, Bounded, DEPTH, INPUTS, LAYERS, LINKS, RECORDS, RESULTS, SELECTOR_BYTES};
 use super::{Chain, Digest, Layer, Link, Outcome, Record, Records, RecordsError};
 
@@ -161,6 +162,10 @@ fn checked(index: usize, record: StoredRecord, chains: usize) -> Result<Record, 
     for (chain, created_at) in record.results.0 {
         if chain >= chains {
             return Err(RecordsError::UnknownLayer { layer: i64::try_from(chain).unwrap_or(i64::MAX) });
+        }
+        // `chrono` reads more than it may be given here.
+        if !created_at.is_none_or(writable) {
+            return Err(RecordsError::InvalidTime { record: index });
         }
         results.push(Outcome { chain, created_at });
     }

@@ -184,6 +184,11 @@ fn unsound_records_are_refused_with_a_reason() {
             config(&json!([{"digest": x, "layers": [{"layer": 0, "createdAt": "yesterday"}]}])),
             "check record 0: its result has no valid time",
         ),
+        // In UTC it is in the year 10000, which nobody can write.
+        (
+            config(&json!([{"digest": x, "layers": [{"layer": 0, "createdAt": "9999-12-31T23:59:59-23:59"}]}])),
+            "check record 0: its result has no valid time",
+        ),
         (
             config(&json!([{"digest": x}, run(json!([[{"link": 0, "selector": long}]]))])),
             "read cache records: more than 256 bytes in a selector",
@@ -365,6 +370,12 @@ fn a_ledger_s_records_are_checked_as_well() {
         (json!([]), json!([]), json!([{"digest": x, "inputs": [[["", 0]]]}]), "its input refers to record 0"),
         (json!([]), json!([]), json!([{"digest": x, "inputs": [[]]}]), "one of its inputs is empty"),
         (json!([]), json!([]), json!([{"digest": x, "more": 1}]), "unknown field"),
+        (
+            json!([layer]),
+            json!([[0, -1]]),
+            json!([{"digest": x, "results": [[0, "-12026-11-01T10:00:00Z"]]}]),
+            "its result has no valid time",
+        ),
         (json!([]), json!([]), json!([{"digest": "random:x"}]), "not 'sha256:' and 64"),
         (
             json!([layer]),
