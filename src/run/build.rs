@@ -247,11 +247,14 @@ fn cache_places(
 ) -> Vec<Option<CachePlace>> {
     let Some(reference) = inputs.cache_to.as_ref() else { return vec![None; targets.len()] };
     if builder.remote.is_some() {
-        warnings.push("cache-to is not served: a remote builder keeps its own cache, and none in a registry; leave it unset, or `builder`".to_owned());
+        let why = "a remote builder keeps its own cache, and none in a registry; leave it unset, or `builder`";
+        warnings.push(format!("cache-to is not served: {why}"));
         return vec![None; targets.len()];
     }
     if builder.kind() == Builder::Classic {
-        warnings.push("cache-to is not served: the classic builder keeps no cache in a registry; use an engine that has BuildKit, Docker 18.09 or newer".to_owned());
+        let why =
+            "the classic builder keeps no cache in a registry; use an engine that has BuildKit, Docker 18.09 or newer";
+        warnings.push(format!("cache-to is not served: {why}"));
         return vec![None; targets.len()];
     }
     let is_compose = matches!(inputs.source, Source::Compose { .. });

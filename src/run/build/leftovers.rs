@@ -12,7 +12,8 @@ use crate::cache::ledger::{
 use crate::engine::{Engine, ImageDetails, ListedLedger, NAMING, Parents};
 use crate::error::chain;
 
-/// A pull request's cache is given up if no build of it has come by for so long. It is lost to nobody: pull requests read
+/// A pull request's cache is given up if no build of it has written it for so long; one that finds nothing to write does so all
+/// the same after half of it. It is lost to nobody: pull requests read
 /// the base branch's as well.
 pub(super) const GIVEN_UP: TimeDelta = TimeDelta::days(14);
 /// The same of a branch or tag, whose pushes read the default branch's as well.

@@ -103,7 +103,7 @@ impl Look<'_> {
         for (reference, looked) in own.iter().copied().zip(at_place).chain(named.into_iter().zip(elsewhere)) {
             match looked {
                 Ok(records) => found.push(records),
-                Err(Nothing::Absent) if place.is_some_and(|place| place.read.contains(reference)) => {
+                Err(Nothing::Absent) if own.contains(&reference) => {
                     tracing::debug!(%reference, "there is no cache yet");
                 }
                 // Its cache is looked at all the same, and a first build has none.
