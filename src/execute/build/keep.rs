@@ -46,7 +46,10 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// Why an image's records are not there.
 #[derive(Debug, thiserror::Error)]
 enum KeepError {
-    #[error("its steps are not all in the cache any more")]
+    /// They were removed meanwhile; or another build brought their base image in and is still at work (moby/buildkit#4674).
+    #[error(
+        "the builder does not find all of its steps, as while another build of the same base image is at work; build it again"
+    )]
     NotCached,
     #[error("the run was cancelled")]
     Cancelled,
@@ -275,7 +278,8 @@ impl Keeper<'_> {
         let (session, written) = self.session(capture).await?;
         let solved = {
             let stop_if_it_runs = |event| {
-                if let Event::Started { executes: true, .. } = event {
+                if let Event::Started { executes: true, name, .. } = event {
+                    tracing::debug!(name, "image cache: the builder would run this step again");
                     token.cancel();
                 }
             };

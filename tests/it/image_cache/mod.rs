@@ -3,6 +3,7 @@
 mod atomic;
 mod bases;
 mod behind;
+mod beside;
 mod clean;
 mod failing;
 mod features;
