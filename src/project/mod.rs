@@ -20,6 +20,8 @@ pub struct Project {
     pub targets: Vec<Target>,
     /// The Dockerfile of each, where it could be read beforehand.
     pub dockerfiles: Vec<Option<Dockerfile>>,
+    /// Other images of the project, which this run does not build: two of one repository are told apart by their services.
+    pub others: Vec<Target>,
     /// What a person should know.
     pub warnings: Vec<String>,
 }

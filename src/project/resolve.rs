@@ -27,7 +27,8 @@ pub struct Request<'a> {
 
 /// Finds out what there is to build. Every problem is reported at once.
 pub fn resolve(request: &Request<'_>) -> Result<Project, Vec<ProjectError>> {
-    let (mut targets, warnings) = described(request).map_err(|error| vec![error])?;
+    let Described { mut targets, mut others, warnings } = described(request).map_err(|error| vec![error])?;
+    others.iter_mut().for_each(|target| overlay(target, request));
     let mut dockerfiles = Vec::with_capacity(targets.len());
     let mut errors = Vec::new();
     for target in &mut targets {
@@ -50,10 +51,17 @@ pub fn resolve(request: &Request<'_>) -> Result<Project, Vec<ProjectError>> {
         return Err(errors);
     }
     wait_for_each_other(&mut targets, &dockerfiles);
-    Ok(Project { targets, dockerfiles, warnings })
+    Ok(Project { targets, dockerfiles, others, warnings })
 }
 
-fn described(request: &Request<'_>) -> Result<(Vec<Target>, Vec<String>), ProjectError> {
+/// What the inputs or the Compose files say.
+struct Described {
+    targets: Vec<Target>,
+    others: Vec<Target>,
+    warnings: Vec<String>,
+}
+
+fn described(request: &Request<'_>) -> Result<Described, ProjectError> {
     match &request.inputs.source {
         Source::Compose { files, services } => {
             let project = load(&LoadRequest {
@@ -64,7 +72,7 @@ fn described(request: &Request<'_>) -> Result<(Vec<Target>, Vec<String>), Projec
                 directory_name: request.directory_name,
                 working_directory: request.workspace,
             })?;
-            Ok((project.targets, project.warnings))
+            Ok(Described { targets: project.targets, others: project.others, warnings: project.warnings })
         }
         Source::Dockerfile { context, file, target, tags } => {
             let name = tags.first().map_or_else(|| "image".to_owned(), ToString::to_string);
@@ -73,7 +81,7 @@ fn described(request: &Request<'_>) -> Result<(Vec<Target>, Vec<String>), Projec
                 stage: target.clone(),
                 ..Target::new(name, context.clone(), file.clone())
             };
-            Ok((vec![described], Vec::new()))
+            Ok(Described { targets: vec![described], others: Vec::new(), warnings: Vec::new() })
         }
     }
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -86,6 +86,7 @@ pub(super) async fn build(run: &Run, inputs: &BuildInputs) -> ExitCode {
     };
     let reporting = Reporting::begin(run, inputs, &prepared.project.targets);
     let mut built = carry_out(run, inputs, &prepared).await;
+    run.so_far().images = built.iter().map(|built| built.outcome.clone()).collect();
     login::explain(&inputs.registry_auth, built.iter_mut().map(|built| &mut built.outcome.result));
     let known = known::known(run, &prepared, &mut built).await;
     keep_unknown(run, inputs, &prepared, &mut built, &known).await;
@@ -132,7 +133,20 @@ pub(super) async fn build(run: &Run, inputs: &BuildInputs) -> ExitCode {
 
 /// A run that was stopped before anything was built says so all the same.
 fn cancelled_early(run: &Run, inputs: &BuildInputs, started_at: DateTime<Utc>) -> ExitCode {
-    let outcome = BuildOutcome {
+    run.report_build(&cancelled(run, started_at), &inputs.common);
+    run.cancellation.signal().map_or(ExitCode::BuildFailed, Signal::exit_code)
+}
+
+/// Tells of a cancelled run that does not end what is known: these images, and `why` there is no more.
+pub(super) fn give_up(run: &Run, inputs: &BuildInputs, images: Vec<ImageOutcome>, why: &str) {
+    let started_at = Utc::now().checked_sub_signed(TimeDelta::from_std(run.started.elapsed()).unwrap_or_default());
+    let cancelled = cancelled(run, started_at.unwrap_or_default());
+    run.report_build(&BuildOutcome { images, warnings: vec![why.to_owned()], ..cancelled }, &inputs.common);
+}
+
+/// A run that was cancelled, and nothing else.
+fn cancelled(run: &Run, started_at: DateTime<Utc>) -> BuildOutcome {
+    BuildOutcome {
         started_at,
         commit: run.context.head_commit.clone(),
         duration: run.started.elapsed(),
@@ -146,9 +160,7 @@ fn cancelled_early(run: &Run, inputs: &BuildInputs, started_at: DateTime<Utc>) -
         advice: Vec::new(),
         stale: false,
         pushes: Pushes::NotAsked,
-    };
-    run.report_build(&outcome, &inputs.common);
-    run.cancellation.signal().map_or(ExitCode::BuildFailed, Signal::exit_code)
+    }
 }
 
 /// Finds out what to build and with what, and plans it. What is wrong has been said when this fails.
@@ -301,14 +313,15 @@ async fn image_caches(
     places: &[Option<CachePlace>],
     registries: &Registries,
 ) -> Caches {
-    let Project { targets, dockerfiles, .. } = project;
+    let Project { targets, dockerfiles, others, .. } = project;
     let Some((connection, holds)) = with.builder else {
         targets.iter_mut().zip(with.marks).for_each(classic_sources);
         return Caches::default();
     };
     let begun = Instant::now();
     let access = Access::of(&run.context);
-    let identities = identities(targets.iter(), with.inputs.cache_key.as_deref(), &with.engine.info().platform);
+    let identities =
+        identities(targets.iter().chain(others.iter()), with.inputs.cache_key.as_deref(), &with.engine.info().platform);
     let oldest = with.inputs.cache_max_age.and_then(|age| Utc::now().checked_sub_signed(age));
     let seen = Seen::new(with.engine);
     let lookup = Lookup { engine: with.engine, seen: &seen, connection, holds, access: &access, oldest, registries };

@@ -40,6 +40,15 @@ pub(super) async fn clear(run: &Run, inputs: &ClearInputs) -> ExitCode {
     exit_code(run, &outcome)
 }
 
+/// Tells of a cancelled run that does not end that it is not known what was removed, and `why`.
+pub(super) fn give_up(run: &Run, inputs: &ClearInputs, why: &str) {
+    let mut outcome = ClearOutcome::of_nothing(inputs.scope, inputs.dry_run);
+    outcome.cancel();
+    outcome.warnings.push(why.to_owned());
+    outcome.duration = run.started.elapsed();
+    run.report_clear(&outcome, &inputs.common);
+}
+
 /// Everything that is known before anything is removed.
 struct Prepared {
     project: ProjectImages,

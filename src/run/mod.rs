@@ -9,15 +9,20 @@ mod secrets;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::inputs::{Inputs, RawInputs, cli, parse};
+use crate::outcome::build::ImageOutcome;
 use crate::runner::{
     Annotation, Cancellation, Console, Context, Environment, ExitCode, FileCommands, Level, Signal, mask, trace_to,
 };
 
 /// How long an orderly end may take after a signal.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// What is said of a run that did not end after this time.
+const NO_ANSWER: &str = "something that was asked for did not answer any more: what was begun may be half done, and is not all told \
+                         here; look whether the engine answers (`docker info`), and run it again";
 
 /// Where a run gets everything from.
 #[derive(Debug)]
@@ -49,6 +54,16 @@ struct Run {
     files: FileCommands,
     cancellation: Cancellation,
     started: Instant,
+    so_far: Mutex<SoFar>,
+}
+
+/// What is known of a run before its end, should it never come to a report.
+#[derive(Debug, Default)]
+struct SoFar {
+    /// The images that were built, or not.
+    images: Vec<ImageOutcome>,
+    /// Whether outputs and summary are written.
+    reported: bool,
 }
 
 /// Runs to the end and gives the exit status.
@@ -69,7 +84,15 @@ pub fn run(process: Process) -> ExitCode {
         };
         let files = FileCommands::new(&process.environment, &console);
         let environment = process.environment;
-        let run = Run { environment, context, console: console.clone(), files, cancellation, started };
+        let run = Run {
+            environment,
+            context,
+            console: console.clone(),
+            files,
+            cancellation,
+            started,
+            so_far: Mutex::default(),
+        };
         run.stages(process.arguments, &warnings).await
     });
     // Work that nobody waits for any more (a file that is being read) must not delay the end.
@@ -85,24 +108,39 @@ impl Run {
         };
         warnings.iter().for_each(|warning| self.console.warning(warning));
         let stages = async {
-            match inputs {
-                Inputs::Build(inputs) => build::build(self, &inputs).await,
-                Inputs::Clear(inputs) => clear::clear(self, &inputs).await,
+            match &inputs {
+                Inputs::Build(inputs) => build::build(self, inputs).await,
+                Inputs::Clear(inputs) => clear::clear(self, inputs).await,
             }
         };
         tokio::select! {
             code = stages => code,
-            code = self.out_of_patience() => code,
+            () = self.out_of_patience() => self.give_up(&inputs),
         }
     }
 
     /// Every stage ends by itself when it is cancelled. An engine that does not answer must not keep it from that: the
     /// runner kills what is still there after ten seconds.
-    async fn out_of_patience(&self) -> ExitCode {
+    async fn out_of_patience(&self) {
         self.cancellation.cancelled().await;
         tokio::time::sleep(PATIENCE).await;
-        self.console.error("cancelled while the engine did not answer: what was begun may be half done");
+    }
+
+    /// Ends a run that would not, with outputs and summary of what is known of it.
+    fn give_up(&self, inputs: &Inputs) -> ExitCode {
+        self.console.error(&format!("cancelled, and {NO_ANSWER}"));
+        let so_far = std::mem::take(&mut *self.so_far());
+        if !so_far.reported {
+            match inputs {
+                Inputs::Build(inputs) => build::give_up(self, inputs, so_far.images, NO_ANSWER),
+                Inputs::Clear(inputs) => clear::give_up(self, inputs, NO_ANSWER),
+            }
+        }
         self.cancellation.signal().map_or(ExitCode::BuildFailed, Signal::exit_code)
+    }
+
+    fn so_far(&self) -> MutexGuard<'_, SoFar> {
+        self.so_far.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The inputs, with everything secret in them masked before anything else is said.

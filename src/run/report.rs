@@ -43,6 +43,7 @@ impl Run {
     }
 
     fn outputs(&self, outputs: Vec<(Output, String)>) {
+        self.so_far().reported = true;
         // At a terminal the closing text has said it all.
         if self.context.on_runner {
             outputs.into_iter().for_each(|(output, value)| self.told(self.files.set_output(output, &value)));

@@ -303,9 +303,13 @@ fn candidates(ledger: &Ledger) -> impl Iterator<Item = Candidate> {
 
 /// What of a ledger is there, if the image itself is.
 fn complete(ledger: &Ledger, present: &BTreeMap<String, Arc<ImageDetails>>) -> Option<Complete> {
-    let mut there = ledger.images.iter().filter(|image| present.contains_key(image.id.as_str()));
-    let image_id = there.find(|image| image.role == Role::Final)?.id.to_string();
-    Some(Complete { image_id })
+    let there = || ledger.images.iter().filter(|image| present.contains_key(image.id.as_str()));
+    let image_id = there().find(|image| image.role == Role::Final)?.id.to_string();
+    let stages = there().filter_map(|image| match &image.role {
+        Role::Final => None,
+        Role::Stage { name } => Some(name.clone()),
+    });
+    Some(Complete { image_id, stages: stages.collect() })
 }
 
 #[cfg(test)]

@@ -2,9 +2,14 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::support::{Action, Engine, LongBuild, Project, docker, on_every_engine, unique};
+use serde_json::json;
+
+use crate::support::{
+    Action, Engine, LongBuild, Manner, Meanwhile, Project, Proxy, command, docker, on_every_engine, unique,
+};
 
 /// An engine that is not there.
 fn at(address: &str) -> Engine {
@@ -120,6 +125,43 @@ fn a_signal_ends_a_run_whose_engine_does_not_answer() {
         action.finish(&output).expect_code(143);
     }
 }
+
+// It built the image and answers nothing more.
+on_every_engine!(a_run_that_gives_its_engine_up_says_what_it_knows, |engine| {
+    let (project, tag) = (project(), unique("given-up"));
+    let proxy = Arc::new(Proxy::new(engine, Manner::Watched));
+    {
+        let again = Arc::downgrade(&proxy);
+        proxy.before_solve(move || {
+            let proxy = again.upgrade().unwrap();
+            proxy.on(&["GET ", "/images/"], usize::MAX, || Meanwhile::Late(Duration::from_secs(60)));
+        });
+    }
+    let action = Action::new(&proxy.engine(engine), project.path()).input("tags", &tag);
+    let child = action.start();
+    let built = || command(engine).args(["image", "inspect", &tag]).output().unwrap().status.success();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !built() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // It looks at the image now.
+    std::thread::sleep(Duration::from_secs(3));
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
+    let sent = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    assert!(sent.elapsed() < Duration::from_secs(7), "{:?}", sent.elapsed());
+    let finished = action.finish(&output).expect_code(143);
+    assert!(finished.stdout.contains("did not answer any more"), "{}", finished.stdout);
+    let images = &finished.result()["images"];
+    assert_eq!(
+        (&images[0]["name"], &images[0]["result"]),
+        (&json!(format!("{tag}:latest")), &json!("built")),
+        "{images}"
+    );
+    assert!(finished.summary.contains(&tag), "{}", finished.summary);
+    assert!(finished.summary.contains("did not answer any more"), "{}", finished.summary);
+    docker(engine, &["image", "rm", "-f", &tag]);
+});
 
 on_every_engine!(an_interrupt_ends_the_build_everywhere, |engine| {
     signalled(engine, rustix::process::Signal::INT, 130);

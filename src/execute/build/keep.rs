@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::sync::Mutex;
 
-use super::buildkit::{IMAGE_DIGEST, OFFER_STORE, directories, import, services};
+use super::buildkit::{IMAGE_DIGEST, OFFER_STORE, directories, import, services, while_served};
 use super::{Built, Ended, Execution, cache_to};
 use crate::buildkit::gateway::Gateway;
 use crate::buildkit::session::filesync::FileSyncService;
@@ -51,6 +51,8 @@ enum KeepError {
         "the builder does not find all of its steps, as while another build of the same base image is at work; build it again"
     )]
     NotCached,
+    #[error("the engine does not have all of its layers any more; build it again")]
+    Gone,
     #[error("the run was cancelled")]
     Cancelled,
     #[error("open a session for it")]
@@ -109,12 +111,7 @@ pub(super) async fn keep_all(plan: &BuildPlan, ended: Vec<Ended>, with: &Executi
 /// fails the ledger stays as it is, and the next build tries again.
 pub async fn keep_all_the_same(index: usize, build: &PlannedBuild, built: &mut Built, with: &Execution<'_>) {
     let begun = with.started.elapsed();
-    let kept = images(index, build, with, &built.outcome, built.offer_served).await;
-    if matches!(&kept, Kept::Images { problems, .. } if problems.is_empty()) {
-        built.kept = kept;
-    } else {
-        tracing::debug!(?kept, "image cache: the ledger keeps the stages of before");
-    }
+    built.kept = all_or_known(images(index, build, with, &built.outcome, built.offer_served).await);
     built.outcome.other.push(operation(begun, with));
 }
 
@@ -146,10 +143,25 @@ async fn keep(
     to_registry: bool,
 ) -> Kept {
     // A stage may have changed although the image is the same.
-    if is_known(build, outcome) && !outcome.has_uncached_steps() && !to_registry {
-        return Kept::Known;
+    if !is_known(build, outcome) || outcome.has_uncached_steps() || to_registry {
+        return images(index, build, with, outcome, offer_served).await;
     }
-    images(index, build, with, outcome, offer_served).await
+    if build.keep.as_ref().is_some_and(|keep| keep.lacks_stages) {
+        return all_or_known(images(index, build, with, outcome, offer_served).await);
+    }
+    Kept::Known
+}
+
+/// What was tried to be kept of a build of which the ledger knows the image. If not all of it could be, the ledger stays as it is, and
+/// the next build tries again.
+fn all_or_known(kept: Kept) -> Kept {
+    match kept {
+        Kept::Images { images, problems } if problems.is_empty() => Kept::Images { images, problems },
+        kept => {
+            tracing::debug!(?kept, "image cache: the ledger keeps the stages of before");
+            Kept::Known
+        }
+    }
 }
 
 /// Whether the build gave the image that the ledger knows.
@@ -205,6 +217,13 @@ struct Keeper<'a> {
     with: &'a Execution<'a>,
 }
 
+/// An open session, with what it serves and takes.
+struct Open {
+    session: Session,
+    offered: Option<ContentStore>,
+    written: ContentStore,
+}
+
 impl Keeper<'_> {
     /// Keeps the image `image_id`, called `reference`, and its stages, one after the other: each is little more than a
     /// question to the builder, and solves of the same steps get in each other's way (`plan::build::order`).
@@ -255,28 +274,26 @@ impl Keeper<'_> {
 
     /// A session of its own for every solve: a directory's cache key is the session's, and what is found by it again in the
     /// same session leads to records that no other build can use (`source/local`, `CacheKey`).
-    async fn session(&self, capture: &Capture) -> Result<(Session, ContentStore), KeepError> {
+    async fn session(&self, capture: &Capture) -> Result<Open, KeepError> {
         let written = ContentStore::accepting();
-        let mut stores = ContentStores::default();
-        if let Some(offer) = self.offer {
-            stores =
-                stores.with(OFFER_STORE, ContentStore::serving_with(offer.blobs.clone(), self.with.layers.clone()));
-        }
+        let offered = self.offer.map(|offer| ContentStore::serving_with(offer.blobs.clone(), self.with.layers.clone()));
+        let mut stores =
+            offered.iter().cloned().fold(ContentStores::default(), |stores, store| stores.with(OFFER_STORE, store));
         if let Method::Export { store } = &capture.method {
             stores = stores.with(store, written.clone());
         }
         let files = FileSyncService::new(directories(self.locals));
         let services = services(self.target, files, self.with).map_err(KeepError::Ssh)?.with_content(stores);
         let session = Session::open(self.connection, services, self.shared_key).await.map_err(KeepError::Session)?;
-        Ok((session, written))
+        Ok(Open { session, offered, written })
     }
 
     /// Solves, and gives the image that came of it, if one was asked for, and its records.
     async fn records(&self, capture: &Capture) -> Result<(String, Records), KeepError> {
         // A child: what ends this one must not end the run.
         let token = self.with.cancelled.child_token();
-        let (session, written) = self.session(capture).await?;
-        let solved = {
+        let Open { session, offered, written } = self.session(capture).await?;
+        let (solved, missing) = {
             let stop_if_it_runs = |event| {
                 if let Event::Started { executes: true, name, .. } = event {
                     tracing::debug!(name, "image cache: the builder would run this step again");
@@ -285,11 +302,13 @@ impl Keeper<'_> {
             };
             let masks = self.with.masks(self.index);
             let request = self.offer.map(import).into_iter().fold(capture.request.clone(), SolveRequest::with_import);
-            solve(self.connection, &session, request, masks, &token, stop_if_it_runs).await
+            let solving = solve(self.connection, &session, request, masks, &token, stop_if_it_runs);
+            while_served(offered.as_ref(), &token, solving).await
         };
         let answer = match solved.result {
             Ok(answer) => answer,
             Err(SolveError::Cancelled) if self.with.cancelled.is_cancelled() => return Err(KeepError::Cancelled),
+            Err(SolveError::Cancelled) if missing.is_some() => return Err(KeepError::Gone),
             Err(SolveError::Cancelled) => return Err(KeepError::NotCached),
             Err(error) => return Err(KeepError::Solve(error)),
         };

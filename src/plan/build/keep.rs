@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Facts, ImageCache, Local, LocalSource};
+use super::{Complete, Facts, ImageCache, Local, LocalSource};
 use crate::buildkit::solve::{CacheEntry, Exporter, SolveRequest};
 use crate::cache::ledger::{LedgerKey, StageLabel, capture_name};
 use crate::cache::records::BaseImage;
 use crate::image::RESERVED_NAMESPACE;
+use crate::outcome::build::CacheSource;
 use crate::project::dockerfile::Dockerfile;
 use crate::project::target::Target;
 
@@ -47,6 +48,8 @@ pub struct Keep {
     pub key: LedgerKey,
     /// The image that the ledger knows: if the build gives it again and has run nothing, nothing follows.
     pub known: Option<String>,
+    /// Whether a stage is not there as an image: removed by hand, or not wanted before.
+    pub lacks_stages: bool,
     /// The images of the engine that the build stands on: the records are to be found by all of their keys.
     pub bases: Vec<BaseImage>,
     /// The records of the image itself.
@@ -107,9 +110,14 @@ pub(super) fn plan(
             kept
         })
         .collect();
+    // A stage whose records a registry has is not made an image of: that would fetch layers that nobody needs.
+    let elsewhere = matches!(cache.offered, Some(CacheSource::Registry | CacheSource::Mixed));
+    let lacks_stages =
+        |complete: &Complete| !elsewhere && stages.iter().any(|stage| !complete.stages.contains(&stage.name));
     Some(Keep {
         key: key.clone(),
         known: cache.complete.as_ref().map(|complete| complete.image_id.clone()),
+        lacks_stages: cache.complete.as_ref().is_some_and(lacks_stages),
         bases: cache.bases.clone(),
         final_image: final_image(request, store, &capture_name(), &StageLabel::new(key, CAPTURE)),
         stages,

@@ -11,6 +11,7 @@ mod sources;
 
 pub use error::PlanError;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -77,6 +78,8 @@ pub struct ImageCache {
 pub struct Complete {
     /// The id of the image.
     pub image_id: String,
+    /// The stages of it that are there as well.
+    pub stages: BTreeSet<String>,
 }
 
 /// Which builder is used.

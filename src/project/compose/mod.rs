@@ -70,6 +70,8 @@ pub struct ComposeProject {
     pub directory: PathBuf,
     /// The services to build, in the order of the files.
     pub targets: Vec<Target>,
+    /// The others that could be built, as far as they can be read.
+    pub others: Vec<Target>,
     /// Every name of their images, in that order, each once.
     pub images: Vec<ImageReference>,
     /// What is worth saying and no error.
@@ -103,13 +105,13 @@ pub fn load(request: &LoadRequest<'_>) -> Result<ComposeProject, ComposeErrors> 
         report.error_without_place("", Problem::Empty);
     }
     // A model of which parts could not be read would only give errors that follow from that.
-    let targets = if report.errors.is_empty() {
+    let (targets, others) = if report.errors.is_empty() {
         schema::check_model(&model, &mut report);
         read_targets(&model, &name, &environment, request, &mut report)
     } else {
-        Vec::new()
+        Default::default()
     };
-    finish(report, name, directory, targets)
+    finish(report, name, directory, targets, others)
 }
 
 fn parse_files(paths: &[PathBuf], report: &mut Report) -> Vec<Parsed> {
@@ -124,13 +126,14 @@ fn parse_files(paths: &[PathBuf], report: &mut Report) -> Vec<Parsed> {
     parsed
 }
 
+/// The targets that are wanted, and the others.
 fn read_targets(
     model: &Map,
     name: &str,
     environment: &Environment,
     request: &LoadRequest<'_>,
     report: &mut Report,
-) -> Vec<Target> {
+) -> (Vec<Target>, Vec<Target>) {
     let empty = Map::default();
     let section = |key: &str| model.get(key).and_then(Node::as_map).unwrap_or(&empty);
     let (services, secrets) = (section("services"), section("secrets"));
@@ -144,10 +147,14 @@ fn read_targets(
     };
     let selected = select::select(services, &Wanted { services: request.services, profiles }, report);
     let project = build::Project { name, environment, process: request.environment, services, secrets };
-    selected
-        .into_iter()
-        .filter_map(|service| build::read_target(service, services.get(service)?.as_map()?, &project, report))
-        .collect()
+    let read = |service: &str, report: &mut Report| {
+        let map = services.get(service)?.as_map().filter(|map| map.get("build").is_some())?;
+        build::read_target(service, map, &project, report)
+    };
+    // What is wrong with a service that is not built is for the run that builds it.
+    let others = services.keys().filter(|service| !selected.contains(service));
+    let others = others.filter_map(|service| read(service, &mut Report::default())).collect();
+    (selected.iter().filter_map(|service| read(service, report)).collect(), others)
 }
 
 fn finish(
@@ -155,6 +162,7 @@ fn finish(
     name: String,
     directory: &Path,
     targets: Vec<Target>,
+    others: Vec<Target>,
 ) -> Result<ComposeProject, ComposeErrors> {
     if !report.errors.is_empty() {
         // A file that several services extend is read for each of them, and says the same each time.
@@ -167,5 +175,5 @@ fn finish(
             images.push(tag.clone());
         }
     }
-    Ok(ComposeProject { name, directory: directory.to_owned(), targets, images, warnings: report.warnings })
+    Ok(ComposeProject { name, directory: directory.to_owned(), targets, others, images, warnings: report.warnings })
 }

@@ -1,5 +1,6 @@
 //! The image cache: with the builder pruned, the previous images are the cache, on every engine and at every build.
 
+mod alike;
 mod atomic;
 mod bases;
 mod behind;

@@ -125,6 +125,34 @@ on_every_engine!(what_the_builder_has_is_cached_whatever_is_removed, |engine| {
     }
 });
 
+on_every_engine!(a_stage_that_is_missing_is_kept_by_a_build_that_changes_nothing, |engine| {
+    for how in ["removed", "not wanted before"] {
+        let scene = Scene::three_stages(engine);
+        scene.build();
+        if how == "removed" {
+            Left { image: true, stages: false, ledger: true }.remove_the_others(&scene);
+        } else {
+            scene.project.write("app.txt", "without stages\n");
+            scene.action().input("cache-stages", "false").run().expect_code(0);
+        }
+        let same = scene.build();
+        assert_ran(&same, &[], &format!("{how}, nothing changed"));
+        assert_eq!(scene.images.of_kind("stage").len(), 1, "{how}: {}", same.stdout);
+        scene.project.write("app.txt", "second\n");
+        assert_ran(&scene.build_pruned(), &[&BUILD[..], &REST].concat(), &format!("{how}, code changed"));
+        scene.assert_final(COMMIT, how);
+    }
+});
+
+on_every_engine!(a_missing_stage_that_cannot_be_kept_is_no_warning, |engine| {
+    let scene = Left { image: true, stages: false, ledger: true }.is_left(engine);
+    for round in 0..2 {
+        let same = scene.build_pruned();
+        assert_ran(&same, &[], &format!("round {round}"));
+        assert!(!same.stdout.contains("not kept"), "{}", same.stdout);
+    }
+});
+
 /// Two stages of which neither is built on the other, and an image that takes from both.
 const TWO_HALVES: &str = "FROM busybox:1.36 AS left\n\
                           COPY left.txt /\n\

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{Case, build, names};
 use crate::project::target::{
-    BuildSecret, CacheOption, CacheSource, Context, Dockerfile, NamedContext, NoCache, SecretSource, SshSource,
+    BuildSecret, CacheOption, CacheSource, Context, Dockerfile, NamedContext, NoCache, SecretSource, SshSource, Target,
 };
 use crate::secret::Secret;
 
@@ -240,4 +240,20 @@ proptest! {
     fn never_panics(text in "(services|build|web|args|: |:\n|\n  |\n    |- |\\{|\\}|\\[|\\]|!reset |!override |<<|&a |\\*a |\\$\\{X|'|\"|,|1|é){0,24}") {
         let _ = Case::new(&text).load();
     }
+}
+
+#[test]
+fn knows_what_else_could_be_built() {
+    let mut case = Case::new(
+        "services:\n  web: {build: ./web, image: 'party:web'}\n  worker: {build: ./worker, image: 'party:worker'}\n  \
+         tool: {build: ./tool, image: 'party:tool', profiles: [tools]}\n  db: {image: postgres}\n",
+    );
+    let names = |case: &Case| {
+        let project = case.project();
+        let of = |targets: &[Target]| targets.iter().map(|target| target.name.clone()).collect::<Vec<_>>().join(" ");
+        (of(&project.targets), of(&project.others))
+    };
+    assert_eq!(names(&case), ("web worker".to_owned(), "tool".to_owned()));
+    case.services = vec!["worker".to_owned()];
+    assert_eq!(names(&case), ("worker".to_owned(), "web tool".to_owned()));
 }
