@@ -22,6 +22,8 @@ const PULL_REQUEST: &str = "pull/";
 
 /// The same of a merge queue's runs.
 const MERGE_QUEUE: &str = "merge_group/";
+/// Where GitHub puts what is in a merge queue. Nobody else can push there.
+const QUEUED: &str = "refs/heads/gh-readonly-queue/";
 
 /// The builds that write the same ledgers: a part of a ledger's key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -65,7 +67,10 @@ impl Scope {
         if !context.on_runner {
             return Self::Local;
         }
+        let is_queued = context.reference.as_deref().is_some_and(|reference| reference.starts_with(QUEUED));
         let event = context.event.as_deref().unwrap_or("unknown");
+        // GitHub pushes a merge queue's branch: a workflow on every push runs for it as well.
+        let event = if is_queued { "merge_group" } else { event };
         let is_branch_or_tag =
             |reference: &&String| reference.starts_with("refs/heads/") || reference.starts_with("refs/tags/");
         match (&context.repository, context.reference.as_ref().filter(is_branch_or_tag)) {
@@ -217,6 +222,7 @@ mod tests {
 
     #[test]
     fn who_writes_what_and_reads_what() {
+        const QUEUED: &str = "refs/heads/gh-readonly-queue/main/pr-7-0123456789abcdef";
         let (main, release) = (trusted("refs/heads/main"), trusted("refs/heads/release"));
         let table: Vec<(Context, Vec<Scope>)> = vec![
             (push(), vec![main.clone()]),
@@ -247,6 +253,8 @@ mod tests {
             (on("issue_comment", "refs/heads/main"), vec![untrusted("issue_comment/refs/heads/main"), main.clone()]),
             (on("workflow_run", "refs/heads/main"), vec![untrusted("workflow_run/refs/heads/main"), main.clone()]),
             (on("merge_group", "refs/heads/q"), vec![untrusted("merge_group/refs/heads/q"), main.clone()]),
+            (on("push", QUEUED), vec![untrusted(&format!("merge_group/{QUEUED}")), main.clone()]),
+            (on("create", QUEUED), vec![untrusted(&format!("merge_group/{QUEUED}")), main.clone()]),
             (on("delete", "refs/heads/main"), vec![untrusted("delete/refs/heads/main"), main.clone()]),
             (Context { event: None, ..push() }, vec![untrusted("unknown/refs/heads/main"), main.clone()]),
             (on("push", "refs/pull/42/merge"), vec![untrusted("push/refs/pull/42/merge"), main.clone()]),
@@ -264,7 +272,9 @@ mod tests {
             for scope in &access.reads {
                 assert!(access.own.may_read(scope), "{access:?}");
             }
-            assert_eq!(access.own.is_of_one_run(), context.event.as_deref() == Some("merge_group"), "{access:?}");
+            let is_queued = context.reference.as_deref() == Some(QUEUED);
+            let is_merge_group = context.event.as_deref() == Some("merge_group");
+            assert_eq!(access.own.is_of_one_run(), is_queued || is_merge_group, "{access:?}");
         }
     }
 
