@@ -3,7 +3,7 @@
 mod faults;
 mod logins;
 
-use crate::support::{Action, Finished, Project, Registry, docker, on_every_engine, unique};
+use crate::support::{Action, Finished, Images, Project, Registry, command, docker, on_every_engine, unique};
 
 fn project(marker: &str) -> Project {
     Project::new(&[("Dockerfile", "FROM busybox:1.36\nCOPY marker /\nRUN cat /marker > /copy\n"), ("marker", marker)])
@@ -60,6 +60,24 @@ on_every_engine!(every_tag_is_in_the_registry_under_the_digest_that_is_told, |en
     assert!(refused.stdout.contains("registry-auth"), "{}", refused.stdout);
     registry.known_to(based()).run().expect_code(0);
     docker(engine, &["image", "rm", "-f", &tags[0]]);
+});
+
+on_every_engine!(what_was_pushed_to_two_repositories_goes_when_it_is_replaced, |engine| {
+    let registry = Registry::beside(engine);
+    let images = Images::since_now(engine);
+    let project = project(&unique("replaced"));
+    let tags = ["one", "two"].map(|name| format!("{}/{name}/{}:1", registry.host(), unique("app")));
+    let build = || {
+        let action = Action::new(engine, project.path()).input("tags", &tags.join("\n")).input("push", "true");
+        registry.known_to(action).run().expect_code(0).output("image-id").to_owned()
+    };
+    let first = build();
+    project.write("marker", unique("again"));
+    assert_ne!(build(), first);
+    let left = command(engine).args(["image", "inspect", &first]).output().unwrap();
+    assert!(!left.status.success(), "{}", String::from_utf8_lossy(&left.stdout));
+    assert!(images.dangling().is_empty(), "{:?}", images.dangling());
+    images.remove(&tags);
 });
 
 on_every_engine!(what_is_not_pushed_is_named_and_what_was_built_stays, |engine| {

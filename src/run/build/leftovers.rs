@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use crate::cache::ledger::{
     Access, CachedImage, ImageId, Ledger, LedgerKey, LedgerLabel, Refusal, STAGE_REPOSITORY, Scope, StageLabel,
 };
-use crate::engine::{Engine, ImageDetails, ListedLedger, NAMING, Parents};
+use crate::engine::{Engine, ImageDetails, ImageStore, ListedLedger, NAMING, Parents};
 use crate::error::chain;
 
 /// A pull request's cache is given up if no build of it has written it for so long; one that finds nothing to write does so all
@@ -120,8 +120,7 @@ impl Leftovers {
         let image = &leftover.id;
         match self.engine.inspect_image(image.as_str()).await {
             Ok(Some(details)) if leftover.is_free(&details) => {
-                let names = if details.tags.is_empty() { vec![image.to_string()] } else { details.tags };
-                for name in names {
+                for name in names(image, details, &self.engine.info().store) {
                     match self.engine.remove_image(&name, Parents::Keep).await {
                         Ok(_) => tracing::debug!(%image, name, "image cache: removed what is not needed any more"),
                         Err(error) => {
@@ -135,6 +134,18 @@ impl Leftovers {
                 tracing::debug!(%image, error = chain(&error), "image cache: not looked at, and so not removed");
             }
         }
+    }
+}
+
+/// By what an image is removed.
+///
+/// A graph driver keeps a digest for each repository that it was pushed to, and refuses to remove by its id what has several of them
+/// (moby, `daemon/images/image_delete.go`, `isSingleReference`). With the last of them goes the image.
+fn names(image: &ImageId, details: ImageDetails, store: &ImageStore) -> Vec<String> {
+    match (details.tags.is_empty(), details.digests.len(), store) {
+        (false, ..) => details.tags,
+        (true, 2.., ImageStore::GraphDriver(_)) => details.digests,
+        (true, ..) => vec![image.to_string()],
     }
 }
 
@@ -200,13 +211,13 @@ mod tests {
 
     use chrono::{DateTime, TimeDelta, Utc};
 
-    use super::{BRANCH_GIVEN_UP, GIVEN_UP, Leftover, candidates, is_given_up, readable};
+    use super::{BRANCH_GIVEN_UP, GIVEN_UP, Leftover, candidates, is_given_up, names, readable};
     use crate::cache::ledger::{
         Access, Build, BuildKind, BuildRecord, CachedImage, Identity, ImageId, Ledger, LedgerKey, LedgerLabel, Role,
         Salt, Scope, Subject,
     };
     use crate::cache::records::Records;
-    use crate::engine::{ImageDetails, ListedLedger};
+    use crate::engine::{ImageDetails, ImageStore, ListedLedger};
 
     fn id(number: u32) -> ImageId {
         format!("sha256:{number:064x}").parse().unwrap()
@@ -289,6 +300,21 @@ mod tests {
         let found = leftover(&[&renamed]).unwrap();
         assert!(found.is_free(&tagged(&[&renamed])) && found.is_free(&tagged(&[])));
         assert!(!found.is_free(&tagged(&[&renamed, "app:kept"])), "somebody gave it a name meanwhile");
+    }
+
+    #[test]
+    fn what_was_pushed_to_several_repositories_is_removed_by_each() {
+        let graph_driver = ImageStore::GraphDriver("overlay2".to_owned());
+        let by = |tags: &[&str], digests: &[&str], store: &ImageStore| {
+            let digests = digests.iter().map(|digest| (*digest).to_owned()).collect();
+            names(&id(1), ImageDetails { digests, ..tagged(tags) }, store)
+        };
+        let own = [id(1).to_string()];
+        assert_eq!(by(&["a:1"], &["a@sha256:1", "b@sha256:1"], &graph_driver), ["a:1"]);
+        assert_eq!(by(&[], &["a@sha256:1", "b@sha256:1"], &graph_driver), ["a@sha256:1", "b@sha256:1"]);
+        assert_eq!(by(&[], &["a@sha256:1"], &graph_driver), own);
+        assert_eq!(by(&[], &[], &graph_driver), own);
+        assert_eq!(by(&[], &["a@sha256:1", "b@sha256:1"], &ImageStore::Containerd), own);
     }
 
     #[test]
