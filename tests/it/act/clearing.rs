@@ -50,7 +50,9 @@ impl Scene {
         let at = self.repository.directory.path();
         let (token, trusted) = (format!("GITHUB_TOKEN={TOKEN}"), format!("SSL_CERT_FILE={}/{AUTHORITY}", at.display()));
         let arguments = [&["--bind", "--secret", &token, "--env", &trusted], what].concat();
-        self.repository.act(event, WORKFLOW, &arguments)
+        let run = self.repository.act(event, WORKFLOW, &arguments);
+        assert!(!run.log.contains(TOKEN), "{}", run.log);
+        run
     }
 
     /// Somebody presses the button.

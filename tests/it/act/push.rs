@@ -82,4 +82,6 @@ fn the_readmes_build_and_push_pushes_and_finds_its_cache_on_a_new_runner() {
     assert_eq!((pull_request.output("cache-source"), pull_request.output("digest")), ("registry", ""));
     assert!(scene.digest("main-pr-12-cache").is_some(), "{}", pull_request.log);
     assert_eq!((scene.digest("main"), scene.digest("main-cache")), before, "a pull request leaves them as they are");
+    let log = [first.log, second.log, pull_request.log].concat();
+    assert!(!log.contains("secret"), "{log}");
 }
