@@ -29,11 +29,7 @@ pub(super) async fn clear(run: &Run, inputs: &ClearInputs) -> ExitCode {
         }
         Some(Err(code)) => return code,
         // A run that was stopped before anything was removed says so all the same.
-        None => {
-            let mut outcome = ClearOutcome::of_nothing(inputs.scope, inputs.dry_run);
-            outcome.cancel();
-            outcome
-        }
+        None => cancelled(inputs),
     };
     outcome.duration = run.started.elapsed();
     run.report_clear(&outcome, &inputs.common);
@@ -42,11 +38,17 @@ pub(super) async fn clear(run: &Run, inputs: &ClearInputs) -> ExitCode {
 
 /// Tells of a cancelled run that does not end that it is not known what was removed, and `why`.
 pub(super) fn give_up(run: &Run, inputs: &ClearInputs, why: &str) {
-    let mut outcome = ClearOutcome::of_nothing(inputs.scope, inputs.dry_run);
-    outcome.cancel();
+    let mut outcome = cancelled(inputs);
     outcome.warnings.push(why.to_owned());
     outcome.duration = run.started.elapsed();
     run.report_clear(&outcome, &inputs.common);
+}
+
+/// A run that was cancelled, and nothing else.
+fn cancelled(inputs: &ClearInputs) -> ClearOutcome {
+    let mut outcome = ClearOutcome::of_nothing(inputs.scope, inputs.dry_run);
+    outcome.cancel();
+    outcome
 }
 
 /// Everything that is known before anything is removed.

@@ -143,13 +143,12 @@ async fn keep(
     to_registry: bool,
 ) -> Kept {
     // A stage may have changed although the image is the same.
-    if !is_known(build, outcome) || outcome.has_uncached_steps() || to_registry {
-        return images(index, build, with, outcome, offer_served).await;
+    let known = is_known(build, outcome) && !outcome.has_uncached_steps() && !to_registry;
+    if known && !build.keep.as_ref().is_some_and(|keep| keep.lacks_stages) {
+        return Kept::Known;
     }
-    if build.keep.as_ref().is_some_and(|keep| keep.lacks_stages) {
-        return all_or_known(images(index, build, with, outcome, offer_served).await);
-    }
-    Kept::Known
+    let kept = images(index, build, with, outcome, offer_served).await;
+    if known { all_or_known(kept) } else { kept }
 }
 
 /// What was tried to be kept of a build of which the ledger knows the image. If not all of it could be, the ledger stays as it is, and

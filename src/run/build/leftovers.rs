@@ -13,8 +13,7 @@ use crate::engine::{Engine, ImageDetails, ImageStore, ListedLedger, NAMING, Pare
 use crate::error::chain;
 
 /// A pull request's cache is given up if no build of it has written it for so long; one that finds nothing to write does so all
-/// the same after half of it. It is lost to nobody: pull requests read
-/// the base branch's as well.
+/// the same after half of it. It is lost to nobody: pull requests read the base branch's as well.
 pub(super) const GIVEN_UP: TimeDelta = TimeDelta::days(14);
 /// The same of a branch or tag, whose pushes read the default branch's as well.
 const BRANCH_GIVEN_UP: TimeDelta = TimeDelta::days(60);
