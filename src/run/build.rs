@@ -44,7 +44,7 @@ use crate::project::target::{CacheSource, NoCache, Target};
 use crate::project::{Project, Request, resolve};
 use crate::registry::{Layers, Login, Registries};
 use crate::report::progress::{self, Colour};
-use crate::runner::{ExitCode, Mode, Signal};
+use crate::runner::{ExitCode, Mode};
 use crate::survey::cache::registry::RemoteRecords;
 use crate::survey::cache::{Found, Holds, Lookup, Previous, Seen};
 use marks::Marks;
@@ -134,7 +134,7 @@ pub(super) async fn build(run: &Run, inputs: &BuildInputs) -> ExitCode {
 /// A run that was stopped before anything was built says so all the same.
 fn cancelled_early(run: &Run, inputs: &BuildInputs, started_at: DateTime<Utc>) -> ExitCode {
     run.report_build(&cancelled(run, started_at), &inputs.common);
-    run.cancellation.signal().map_or(ExitCode::BuildFailed, Signal::exit_code)
+    run.cancelled_code()
 }
 
 /// Tells of a cancelled run that does not end what is known: these images, and `why` there is no more.

@@ -16,7 +16,7 @@ use crate::inputs::{ClearInputs, ClearScope, ClearSource};
 use crate::outcome::clear::{ClearOutcome, Fate, ItemOutcome, PlaceOutcome};
 use crate::plan::clear::ProjectImages;
 use crate::project::compose::{LoadRequest, load};
-use crate::runner::{ExitCode, Signal};
+use crate::runner::ExitCode;
 
 /// Clears what the inputs name.
 pub(super) async fn clear(run: &Run, inputs: &ClearInputs) -> ExitCode {
@@ -205,7 +205,7 @@ fn progress(item: &ItemOutcome) -> String {
 fn exit_code(run: &Run, outcome: &ClearOutcome) -> ExitCode {
     let failed = outcome.items.iter().any(|item| matches!(item.fate, Fate::Failed { .. }));
     match run.cancellation.signal() {
-        Some(signal) if outcome.cancelled => Signal::exit_code(signal),
+        Some(signal) if outcome.cancelled => signal.exit_code(),
         _ if failed || outcome.verified == Some(false) => ExitCode::ClearedInPart,
         _ => ExitCode::Done,
     }

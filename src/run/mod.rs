@@ -136,6 +136,11 @@ impl Run {
                 Inputs::Clear(inputs) => clear::give_up(self, inputs, NO_ANSWER),
             }
         }
+        self.cancelled_code()
+    }
+
+    /// The exit status of a run that its signal ended early.
+    fn cancelled_code(&self) -> ExitCode {
         self.cancellation.signal().map_or(ExitCode::BuildFailed, Signal::exit_code)
     }
 

@@ -10,12 +10,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::Execution;
-use super::buildkit::{OFFER_STORE, directories, import, services, while_served};
+use super::buildkit::{OFFER_STORE, directories, import, services};
+use super::cached::{Cached, NotSolved};
 use super::keep::Kept;
 use crate::buildkit::session::filesync::FileSyncService;
 use crate::buildkit::session::{ContentStore, ContentStores, Session, SshError};
-use crate::buildkit::solve::{SolveError, SolveRequest, solve};
-use crate::buildkit::trace::Event;
+use crate::buildkit::solve::{SolveError, SolveRequest};
 use crate::buildkit::{BuildKitError, Connection};
 use crate::cache::ledger::CachedImage;
 use crate::cache::records::{Blob, CacheImage, Digest, Offer, Records, RecordsError, Subject, blobs, of_its_own};
@@ -68,6 +68,17 @@ enum CacheToError {
     Unreadable(#[source] RecordsError),
     #[error("write the records")]
     Write(#[source] RegistryError),
+}
+
+impl From<NotSolved> for CacheToError {
+    fn from(why: NotSolved) -> Self {
+        match why {
+            NotSolved::Cancelled => Self::Cancelled,
+            NotSolved::NotCached => Self::NotCached,
+            NotSolved::NotServed(digest) => Self::NotServed(digest),
+            NotSolved::Failed(error) => Self::Solve(error),
+        }
+    }
 }
 
 /// Whether there is something to write: not if nothing ran, and the tag has a cache of this image already.
@@ -171,24 +182,15 @@ impl Writer<'_> {
         let services = services(&self.build.target, files, self.with).map_err(CacheToError::Ssh)?;
         let session = Session::open(self.connection, services.with_content(stores), self.shared_key).await;
         let session = session.map_err(CacheToError::Session)?;
-        // A child: what ends this one must not end the run.
-        let token = self.with.cancelled.child_token();
-        let stop_if_it_runs = |event| {
-            if let Event::Started { executes: true, .. } = event {
-                token.cancel();
-            }
-        };
         let request = offer.map(import).into_iter().fold(request.clone(), SolveRequest::with_import);
-        let masks = self.with.masks(self.index);
-        let solving = solve(self.connection, &session, request, masks, &token, stop_if_it_runs);
-        let (solved, missing) = while_served(offered.as_ref(), &token, solving).await;
-        match (solved.result, missing) {
-            (Ok(_), _) => Ok(()),
-            (Err(_), _) if self.with.cancelled.is_cancelled() => Err(CacheToError::Cancelled),
-            (Err(_), Some(layer)) => Err(CacheToError::NotServed(layer.digest)),
-            (Err(SolveError::Cancelled), None) => Err(CacheToError::NotCached),
-            (Err(error), None) => Err(CacheToError::Solve(error)),
-        }
+        let solving = Cached {
+            index: self.index,
+            connection: self.connection,
+            session: &session,
+            offered: offered.as_ref(),
+            with: self.with,
+        };
+        solving.solve(request, |_| {}).await.map(|_| ()).map_err(CacheToError::from)
     }
 
     /// A pull request that changes nothing has the records of its base, and where BuildKit writes them the same manifest. It gets one of

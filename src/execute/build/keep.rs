@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::sync::Mutex;
 
-use super::buildkit::{IMAGE_DIGEST, OFFER_STORE, directories, import, services, while_served};
+use super::buildkit::{IMAGE_DIGEST, OFFER_STORE, directories, import, services};
+use super::cached::{Cached, NotSolved};
 use super::{Built, Ended, Execution, cache_to};
 use crate::buildkit::gateway::Gateway;
 use crate::buildkit::session::filesync::FileSyncService;
 use crate::buildkit::session::{ContentStore, ContentStores, Session, SshError};
-use crate::buildkit::solve::{SolveError, SolveRequest, solve};
-use crate::buildkit::trace::Event;
+use crate::buildkit::solve::{SolveError, SolveRequest};
 use crate::buildkit::{BuildKitError, Connection};
 use crate::cache::ledger::{CachedImage, ImageId, Role};
 use crate::cache::records::{Digest, Offer, Records, RecordsError};
@@ -71,6 +71,17 @@ enum KeepError {
     NoRecords,
     #[error("read its records")]
     Records(#[source] RecordsError),
+}
+
+impl From<NotSolved> for KeepError {
+    fn from(why: NotSolved) -> Self {
+        match why {
+            NotSolved::Cancelled => Self::Cancelled,
+            NotSolved::NotCached => Self::NotCached,
+            NotSolved::NotServed(_) => Self::Gone,
+            NotSolved::Failed(error) => Self::Solve(error),
+        }
+    }
 }
 
 /// Keeps what all builds made.
@@ -289,28 +300,16 @@ impl Keeper<'_> {
 
     /// Solves, and gives the image that came of it, if one was asked for, and its records.
     async fn records(&self, capture: &Capture) -> Result<(String, Records), KeepError> {
-        // A child: what ends this one must not end the run.
-        let token = self.with.cancelled.child_token();
         let Open { session, offered, written } = self.session(capture).await?;
-        let (solved, missing) = {
-            let stop_if_it_runs = |event| {
-                if let Event::Started { executes: true, name, .. } = event {
-                    tracing::debug!(name, "image cache: the builder would run this step again");
-                    token.cancel();
-                }
-            };
-            let masks = self.with.masks(self.index);
-            let request = self.offer.map(import).into_iter().fold(capture.request.clone(), SolveRequest::with_import);
-            let solving = solve(self.connection, &session, request, masks, &token, stop_if_it_runs);
-            while_served(offered.as_ref(), &token, solving).await
+        let request = self.offer.map(import).into_iter().fold(capture.request.clone(), SolveRequest::with_import);
+        let solving = Cached {
+            index: self.index,
+            connection: self.connection,
+            session: &session,
+            offered: offered.as_ref(),
+            with: self.with,
         };
-        let answer = match solved.result {
-            Ok(answer) => answer,
-            Err(SolveError::Cancelled) if self.with.cancelled.is_cancelled() => return Err(KeepError::Cancelled),
-            Err(SolveError::Cancelled) if missing.is_some() => return Err(KeepError::Gone),
-            Err(SolveError::Cancelled) => return Err(KeepError::NotCached),
-            Err(error) => return Err(KeepError::Solve(error)),
-        };
+        let answer = solving.solve(request, |_| {}).await.map_err(KeepError::from)?;
         let id = answer.get(IMAGE_DIGEST).cloned().unwrap_or_default();
         if capture.request.exporter.is_some() && id.is_empty() {
             return Err(KeepError::NoImage);

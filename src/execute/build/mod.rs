@@ -2,6 +2,7 @@
 
 mod buildkit;
 mod cache_to;
+mod cached;
 mod classic;
 mod dockerfile;
 mod hits;

@@ -3,10 +3,11 @@
 mod told;
 
 use super::buildkit::{IMAGE_DIGEST, directories, services};
+use super::cached::{Cached, NotSolved};
 use super::{Execution, Progress};
 use crate::buildkit::session::Session;
 use crate::buildkit::session::filesync::FileSyncService;
-use crate::buildkit::solve::{SolveError, SolveRequest, solve};
+use crate::buildkit::solve::SolveRequest;
 use crate::buildkit::trace::Event;
 use crate::engine::EngineError;
 use crate::error::chain;
@@ -123,20 +124,15 @@ impl Pusher<'_> {
         let opening = Session::open(connection, services, shared_key);
         let opened = self.with.cancelled.run_until_cancelled(opening).await;
         let session = opened.ok_or(Unpushed::Cancelled)?.map_err(|error| failed(&error))?;
-        let token = self.with.cancelled.child_token();
-        let tell = |event: Event| match event {
-            Event::Started { executes: true, .. } => token.cancel(),
-            event => told.solving(event),
-        };
-        let solved = solve(connection, &session, request.clone(), self.with.masks(self.index), &token, tell).await;
-        match solved.result {
+        let solving = Cached { index: self.index, connection, session: &session, offered: None, with: self.with };
+        match solving.solve(request.clone(), |event| told.solving(event)).await {
             Ok(answer) => answer
                 .get(IMAGE_DIGEST)
                 .cloned()
                 .ok_or_else(|| Unpushed::Failed("the builder ended the push without a digest".to_owned())),
-            Err(SolveError::Cancelled) if self.with.cancelled.is_cancelled() => Err(Unpushed::Cancelled),
-            Err(SolveError::Cancelled) => Err(Unpushed::NotCached),
-            Err(error) => {
+            Err(NotSolved::Cancelled) => Err(Unpushed::Cancelled),
+            Err(NotSolved::NotCached | NotSolved::NotServed(_)) => Err(Unpushed::NotCached),
+            Err(NotSolved::Failed(error)) => {
                 let (message, known) = (chain(&error), format!("failed to push {}: ", self.tag.canonical()));
                 Err(Unpushed::Failed(message.strip_prefix(&known).unwrap_or(&message).to_owned()))
             }
