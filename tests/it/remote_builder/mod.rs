@@ -9,7 +9,7 @@ mod front;
 
 use std::path::Path;
 
-use crate::support::{Action, Engine, Project, Registry, command, docker, engine, unique};
+use crate::support::{Action, Engine, Project, Registry, command, docker, engine, shared_engine, unique};
 use front::{Front, Listens};
 
 /// The options of TLS with the certificate of a client.
@@ -31,13 +31,6 @@ fn with_certificates(project: &Project) {
     project.write(".dockerignore", "certs\n");
 }
 
-/// An engine that loads what another one builds: nothing is built in it, so that its own tests may run meanwhile.
-fn loads(name: &str) -> Engine {
-    let list = std::env::var("WATCHPARTY_TEST_ENGINES").expect("run the tests with scripts/test");
-    let address = list.split(',').find_map(|entry| entry.strip_prefix(name)?.strip_prefix('='));
-    Engine { name: name.to_owned(), address: address.unwrap_or_else(|| panic!("no engine {name}")).to_owned() }
-}
-
 fn action(engine: &Engine, workspace: &Path, builder: &str, tag: &str) -> Action {
     Action::new(engine, workspace).input("builder", builder).input("tags", tag)
 }
@@ -56,7 +49,8 @@ fn an_image_is_built_there_and_loaded_into_every_engine_28_containerd() {
     let key = std::fs::read_to_string(project.path().join("certs/client.key")).unwrap();
     let secret: Vec<&str> = key.lines().filter(|line| !line.starts_with("-----")).collect();
     for (name, cached) in [("20.10", 0), ("28-graph", 2), ("28-containerd", 2)] {
-        let destination = loads(name);
+        // Nothing is built in another one, so its own tests may run meanwhile.
+        let destination = if name == real.name { real.clone() } else { shared_engine(name) };
         let (tag, other) = (unique("remote"), format!("registry.example/{}:1", unique("other")));
         let tags = format!("{tag}\n{other}");
         let built = action(&destination, project.path(), &builder, &tags).run().expect_code(0);
@@ -143,7 +137,7 @@ fn its_cache_is_cleared_with_proof_engine_28_containerd() {
     assert_eq!([build(), build()], [(0, 2), (2, 2)]);
     let clear = |action: Action| action.input("mode", "clear").input("builder", &front.address);
     // The engine that is said to be here has no records of its own: what goes are the daemon's.
-    let here = loads("20.10");
+    let here = shared_engine("20.10");
     let cleared = clear(Action::new(&here, project.path())).input("scope", "builder").run().expect_code(0);
     assert_eq!(cleared.output("verified"), "true");
     assert!(cleared.output("cache-records-removed").parse::<u32>().unwrap() >= 2, "{}", cleared.summary);

@@ -16,7 +16,7 @@ mod registry;
 
 pub(crate) use action::{Action, Finished};
 pub(crate) use builder::Builder;
-pub(crate) use engine::{Engine, engine};
+pub(crate) use engine::{Engine, engine, shared_engine};
 pub(crate) use export::exported;
 pub(crate) use gate::Gate;
 pub(crate) use images::Images;
