@@ -14,7 +14,7 @@ use super::buildkit::{OFFER_STORE, directories, import, services};
 use super::cached::{Cached, NotSolved};
 use super::keep::Kept;
 use crate::buildkit::session::filesync::FileSyncService;
-use crate::buildkit::session::{ContentStore, ContentStores, Session, SshError};
+use crate::buildkit::session::{ContentStore, ContentStores, Missing, Session, SshError};
 use crate::buildkit::solve::{SolveError, SolveRequest};
 use crate::buildkit::{BuildKitError, Connection};
 use crate::cache::ledger::CachedImage;
@@ -46,8 +46,8 @@ enum CacheToError {
     Ssh(#[source] SshError),
     #[error("let the builder write it")]
     Solve(#[source] SolveError),
-    #[error("layer {0} is only in the engine, and is asked for here")]
-    NotServed(String),
+    #[error("layer {} is asked for here, and {}", .0.digest, .0.registry.as_deref().unwrap_or("is only in the engine"))]
+    NotServed(Missing),
     #[error("its records could not be read")]
     NoRecords,
     #[error("it is too large to be read again")]
@@ -75,7 +75,7 @@ impl From<NotSolved> for CacheToError {
         match why {
             NotSolved::Cancelled => Self::Cancelled,
             NotSolved::NotCached => Self::NotCached,
-            NotSolved::NotServed(digest) => Self::NotServed(digest),
+            NotSolved::NotServed(layer) => Self::NotServed(layer),
             NotSolved::Failed(error) => Self::Solve(error),
         }
     }

@@ -10,7 +10,7 @@ use super::cached::{Cached, NotSolved};
 use super::{Built, Ended, Execution, cache_to};
 use crate::buildkit::gateway::Gateway;
 use crate::buildkit::session::filesync::FileSyncService;
-use crate::buildkit::session::{ContentStore, ContentStores, Session, SshError};
+use crate::buildkit::session::{ContentStore, ContentStores, Missing, Session, SshError};
 use crate::buildkit::solve::{SolveError, SolveRequest};
 use crate::buildkit::{BuildKitError, Connection};
 use crate::cache::ledger::{CachedImage, ImageId, Role};
@@ -51,8 +51,8 @@ enum KeepError {
         "the builder does not find all of its steps, as while another build of the same base image is at work; build it again"
     )]
     NotCached,
-    #[error("the engine does not have all of its layers any more; build it again")]
-    Gone,
+    #[error("{}", not_served(.0))]
+    NotServed(Missing),
     #[error("the run was cancelled")]
     Cancelled,
     #[error("open a session for it")]
@@ -78,9 +78,17 @@ impl From<NotSolved> for KeepError {
         match why {
             NotSolved::Cancelled => Self::Cancelled,
             NotSolved::NotCached => Self::NotCached,
-            NotSolved::NotServed(_) => Self::Gone,
+            NotSolved::NotServed(layer) => Self::NotServed(layer),
             NotSolved::Failed(error) => Self::Solve(error),
         }
+    }
+}
+
+/// Says of a layer that the builder asked for, and nobody has, whose fault that is.
+fn not_served(layer: &Missing) -> String {
+    match &layer.registry {
+        Some(why) => format!("layer {}, which a registry has, could not be read: {why}", layer.digest),
+        None => "the engine does not have all of its layers any more; build it again".to_owned(),
     }
 }
 
@@ -284,9 +292,9 @@ impl Keeper<'_> {
 
     /// A session of its own for every solve: a directory's cache key is the session's, and what is found by it again in the
     /// same session leads to records that no other build can use (`source/local`, `CacheKey`).
-    async fn session(&self, capture: &Capture) -> Result<Open, KeepError> {
+    async fn session(&self, capture: &Capture, offer: Option<&Offer>) -> Result<Open, KeepError> {
         let written = ContentStore::accepting();
-        let offered = self.offer.map(|offer| ContentStore::serving_with(offer.blobs.clone(), self.with.layers.clone()));
+        let offered = offer.map(|offer| ContentStore::serving_with(offer.blobs.clone(), self.with.layers.clone()));
         let mut stores =
             offered.iter().cloned().fold(ContentStores::default(), |stores, store| stores.with(OFFER_STORE, store));
         if let Method::Export { store } = &capture.method {
@@ -298,10 +306,18 @@ impl Keeper<'_> {
         Ok(Open { session, offered, written })
     }
 
-    /// Solves, and gives the image that came of it, if one was asked for, and its records.
+    /// The image that a capture made, if it makes one, and its records.
     async fn records(&self, capture: &Capture) -> Result<(String, Records), KeepError> {
-        let Open { session, offered, written } = self.session(capture).await?;
-        let request = self.offer.map(import).into_iter().fold(capture.request.clone(), SolveRequest::with_import);
+        match self.solve(capture, self.offer).await {
+            // A record that was offered leads to us for its layers, and the builder may have them by itself.
+            Err(KeepError::NotServed(_)) if self.offer.is_some() => self.solve(capture, None).await,
+            solved => solved,
+        }
+    }
+
+    async fn solve(&self, capture: &Capture, offer: Option<&Offer>) -> Result<(String, Records), KeepError> {
+        let Open { session, offered, written } = self.session(capture, offer).await?;
+        let request = offer.map(import).into_iter().fold(capture.request.clone(), SolveRequest::with_import);
         let solving = Cached {
             index: self.index,
             connection: self.connection,
@@ -327,7 +343,7 @@ impl Keeper<'_> {
                 Records::from_image_config(&config).map_err(KeepError::Records)?.ok_or(KeepError::NoRecords)?
             }
         };
-        let records = match self.offer {
+        let records = match offer {
             Some(offer) => offer.forget_strangers(records),
             None => records,
         };
