@@ -30,7 +30,7 @@ use crate::cache::ledger::{Access, identities};
 use crate::cache::records::{Importer, Offer, Records};
 use crate::engine::{Engine, ImageStore};
 use crate::error::chain;
-use crate::execute::build::{Built, Execution, Progress, execute};
+use crate::execute::build::{Built, Execution, Progress, blank, execute};
 use crate::image::ImageReference;
 use crate::inputs::{BuildInputs, Source};
 use crate::outcome::baseline::Gate;
@@ -455,7 +455,13 @@ async fn carry_out(run: &Run, inputs: &BuildInputs, prepared: &Prepared) -> Vec<
     let (sender, receiver) = mpsc::unbounded_channel();
     let printer = print(run, names, receiver);
     let credentials = credentials(inputs);
-    let execution = execution(run, prepared, &credentials, sender);
+    run.so_far().images = plan.builds.iter().map(|build| blank(build, ImageResult::Cancelled)).collect();
+    let on_ended = |index: usize, outcome: &ImageOutcome| {
+        if let Some(image) = run.so_far().images.get_mut(index) {
+            image.clone_from(outcome);
+        }
+    };
+    let execution = Execution { on_ended: &on_ended, ..execution(run, prepared, &credentials, sender) };
     let images = execute(plan, &execution).await;
     // The printer ends when it has told everything.
     drop(execution);
@@ -474,7 +480,7 @@ async fn keep_unknown(run: &Run, inputs: &BuildInputs, prepared: &Prepared, buil
     keep::keep_unknown(prepared, &execution, built, known).await;
 }
 
-/// What plans are carried out with.
+/// What plans are carried out with. Nobody hears of the images.
 fn execution<'a>(
     run: &'a Run,
     prepared: &'a Prepared,
@@ -494,6 +500,7 @@ fn execution<'a>(
         dockerfiles: &prepared.project.dockerfiles,
         workspace: &run.context.workspace,
         cancelled: run.cancellation.token(),
+        on_ended: &|_, _| {},
         progress,
         started: run.started,
     }

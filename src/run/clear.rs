@@ -36,9 +36,9 @@ pub(super) async fn clear(run: &Run, inputs: &ClearInputs) -> ExitCode {
     exit_code(run, &outcome)
 }
 
-/// Tells of a cancelled run that does not end that it is not known what was removed, and `why`.
-pub(super) fn give_up(run: &Run, inputs: &ClearInputs, why: &str) {
-    let mut outcome = cancelled(inputs);
+/// Tells of a cancelled run that does not end what is known: these items, and `why` there is no more.
+pub(super) fn give_up(run: &Run, inputs: &ClearInputs, items: Vec<ItemOutcome>, why: &str) {
+    let mut outcome = ClearOutcome { items, ..cancelled(inputs) };
     outcome.warnings.push(why.to_owned());
     outcome.duration = run.started.elapsed();
     run.report_clear(&outcome, &inputs.common);
@@ -183,6 +183,7 @@ async fn project_images(run: &Run, source: &ClearSource, engine: Option<&Engine>
 /// Tells what became of an item, as soon as it is known. Names come from whoever made them.
 fn tell(run: &Run, item: &ItemOutcome) {
     run.console.passthrough(&progress(item));
+    run.so_far().items.insert((item.place, item.name.clone(), item.id.clone()), item.clone());
 }
 
 /// The outcome of a dry run, told.

@@ -7,6 +7,7 @@ mod github;
 mod report;
 mod secrets;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::inputs::{Inputs, RawInputs, cli, parse};
 use crate::outcome::build::ImageOutcome;
+use crate::outcome::clear::{ItemOutcome, Place};
 use crate::runner::{
     Annotation, Cancellation, Console, Context, Environment, ExitCode, FileCommands, Level, Signal, mask, trace_to,
 };
@@ -60,8 +62,10 @@ struct Run {
 /// What is known of a run before its end, should it never come to a report.
 #[derive(Debug, Default)]
 struct SoFar {
-    /// The images that were built, or not.
+    /// The images that are to be built, with what became of them.
     images: Vec<ImageOutcome>,
+    /// What was cleared, or not, by place, name and id: of one the second survey may say something else.
+    items: BTreeMap<(Place, String, Option<String>), ItemOutcome>,
     /// Whether outputs and summary are written.
     reported: bool,
 }
@@ -133,7 +137,7 @@ impl Run {
         if !so_far.reported {
             match inputs {
                 Inputs::Build(inputs) => build::give_up(self, inputs, so_far.images, NO_ANSWER),
-                Inputs::Clear(inputs) => clear::give_up(self, inputs, NO_ANSWER),
+                Inputs::Clear(inputs) => clear::give_up(self, inputs, so_far.items.into_values().collect(), NO_ANSWER),
             }
         }
         self.cancelled_code()

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::support::{
-    Action, Engine, LongBuild, Manner, Meanwhile, Project, Proxy, command, docker, on_every_engine, unique,
+    Action, Engine, LongBuild, Manner, Meanwhile, Project, Proxy, command, docker, engine, on_every_engine, unique,
 };
 
 /// An engine that is not there.
@@ -128,13 +128,23 @@ fn a_signal_ends_a_run_whose_engine_does_not_answer() {
 
 // It built the image and answers nothing more.
 on_every_engine!(a_run_that_gives_its_engine_up_says_what_it_knows, |engine| {
+    given_up(engine, &["GET ", "/images/"]);
+});
+
+#[test]
+fn a_run_that_gives_its_engine_up_while_it_keeps_records_says_what_it_knows_engine_28_graph() {
+    given_up(&engine("28-graph"), &["DELETE ", "/images/watchparty-cache/capture"]);
+}
+
+/// A build whose engine does not answer requests with these parts once it solves.
+fn given_up(engine: &Engine, unanswered: &'static [&'static str]) {
     let (project, tag) = (project(), unique("given-up"));
     let proxy = Arc::new(Proxy::new(engine, Manner::Watched));
     {
         let again = Arc::downgrade(&proxy);
         proxy.before_solve(move || {
             let proxy = again.upgrade().unwrap();
-            proxy.on(&["GET ", "/images/"], usize::MAX, || Meanwhile::Late(Duration::from_secs(60)));
+            proxy.on(unanswered, usize::MAX, || Meanwhile::Late(Duration::from_secs(60)));
         });
     }
     let action = Action::new(&proxy.engine(engine), project.path()).input("tags", &tag);
@@ -160,8 +170,9 @@ on_every_engine!(a_run_that_gives_its_engine_up_says_what_it_knows, |engine| {
     );
     assert!(finished.summary.contains(&tag), "{}", finished.summary);
     assert!(finished.summary.contains("did not answer any more"), "{}", finished.summary);
+    assert!(finished.summary.contains("every image was built already"), "{}", finished.summary);
     docker(engine, &["image", "rm", "-f", &tag]);
-});
+}
 
 on_every_engine!(an_interrupt_ends_the_build_everywhere, |engine| {
     signalled(engine, rustix::process::Signal::INT, 130);

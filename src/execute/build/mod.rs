@@ -73,6 +73,8 @@ pub struct Execution<'a> {
     pub workspace: &'a Path,
     /// Ends every build.
     pub cancelled: &'a CancellationToken,
+    /// Hears of each image, by its index, once it is built or not. What is found out of it after that it is not told.
+    pub on_ended: &'a (dyn Fn(usize, &ImageOutcome) + Sync),
     /// Where progress goes.
     pub progress: mpsc::UnboundedSender<Progress>,
     /// The run's start.
@@ -122,6 +124,7 @@ pub async fn execute(plan: &BuildPlan, with: &Execution<'_>) -> Vec<Built> {
         let states = &states;
         async move {
             let ended = |outcome: &ImageOutcome| {
+                (with.on_ended)(index, outcome);
                 let built = matches!(outcome.result, ImageResult::Built { .. });
                 if let Some(state) = states.get(index) {
                     state.send_replace(if built { State::Built } else { State::NotBuilt });
@@ -206,7 +209,7 @@ fn skipped(build: &PlannedBuild, with: &Execution<'_>, because: String) -> Image
 }
 
 /// An outcome without steps.
-fn blank(build: &PlannedBuild, result: ImageResult) -> ImageOutcome {
+pub fn blank(build: &PlannedBuild, result: ImageResult) -> ImageOutcome {
     let tags = build.target.tags.iter().map(ToString::to_string).collect();
     ImageOutcome::ended(build.target.name.clone(), tags, result)
 }

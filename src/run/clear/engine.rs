@@ -3,7 +3,7 @@
 use chrono::Utc;
 use futures_util::TryFutureExt;
 
-use super::{Run, progress};
+use super::{Run, tell};
 use crate::buildkit::usage::Record;
 use crate::buildkit::{BuildKitError, Connection, usage};
 use crate::engine::{Engine, EngineError};
@@ -98,7 +98,7 @@ impl Prepared {
             run_url: run.context.run_url.clone(),
             started: run.started,
         };
-        clear.apply(run.cancellation.token(), |item| run.console.passthrough(&progress(item))).await
+        clear.apply(run.cancellation.token(), |item| tell(run, item)).await
     }
 }
 
