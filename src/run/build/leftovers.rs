@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use crate::cache::ledger::{
     Access, CachedImage, ImageId, Ledger, LedgerKey, LedgerLabel, Refusal, STAGE_REPOSITORY, Scope, StageLabel,
 };
-use crate::engine::{Engine, ImageDetails, ImageStore, ListedLedger, NAMING, Parents};
+use crate::engine::{Container, Engine, ImageDetails, ImageStore, ListedLedger, NAMING, Parents};
 use crate::error::chain;
 
 /// A pull request's cache is given up if no build of it has written it for so long; one that finds nothing to write does so all
@@ -112,6 +112,12 @@ impl Leftovers {
         Some(ledgers.iter().any(|(_, label)| counts(&label.key) && label.knows(image.as_str())))
     }
 
+    /// Whether a container was made of it, or may have been.
+    async fn is_in_use(&self, image: &ImageId) -> bool {
+        let is_of_it = |container: &Container| container.image_id == image.as_str();
+        self.engine.containers().await.map_or(true, |containers| containers.iter().any(is_of_it))
+    }
+
     /// Removes it, if nobody has taken it up meanwhile: by its id an engine removes an image also if it has got a name since.
     /// An engine knows no removal with a condition, so this is as late as one can look. It refuses while a container uses the
     /// image: then it goes after a later build.
@@ -119,7 +125,12 @@ impl Leftovers {
         let image = &leftover.id;
         match self.engine.inspect_image(image.as_str()).await {
             Ok(Some(details)) if leftover.is_free(&details) => {
-                for name in names(image, details, &self.engine.info().store) {
+                let names = names(image, details, &self.engine.info().store);
+                // The engine looks for containers when the last name goes, and the others would be lost for nothing.
+                if names.len() > 1 && self.is_in_use(image).await {
+                    return;
+                }
+                for name in names {
                     match self.engine.remove_image(&name, Parents::Keep).await {
                         Ok(_) => tracing::debug!(%image, name, "image cache: removed what is not needed any more"),
                         Err(error) => {
