@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::runner::{Environment, git};
 
+/// Where GitHub puts what is in a merge queue. Nobody else can push there.
+const QUEUED: &str = "refs/heads/gh-readonly-queue/";
+
 /// What is known of the run. Everything but the workspace can be missing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Context {
@@ -83,7 +86,9 @@ impl Context {
             head_commit: head_commit(environment, event),
             repository: variable("GITHUB_REPOSITORY"),
             reference: variable("GITHUB_REF"),
-            base_branch: variable("GITHUB_BASE_REF").or_else(|| merge_base(event)),
+            base_branch: variable("GITHUB_BASE_REF")
+                .or_else(|| merge_base(event))
+                .or_else(|| queued_for(environment.non_empty("GITHUB_REF")?)),
             default_branch: event.pointer("/repository/default_branch").and_then(Value::as_str).map(str::to_owned),
             pull_request: event.pointer("/pull_request/number").and_then(Value::as_u64),
             run_url: run_url(environment),
@@ -95,6 +100,11 @@ impl Context {
             },
             runner_name: variable("RUNNER_NAME"),
         }
+    }
+
+    /// Whether it is about a branch that GitHub made for a merge queue.
+    pub fn is_queued(&self) -> bool {
+        self.reference.as_deref().is_some_and(|reference| reference.starts_with(QUEUED))
     }
 
     /// The base name of the workspace on the host, which `docker compose` there would take as the project's name.
@@ -131,6 +141,12 @@ fn head_commit(environment: &Environment, event: &Value) -> Option<String> {
 /// The branch that a merge group goes to: `GITHUB_BASE_REF` is for pull requests only.
 fn merge_base(event: &Value) -> Option<String> {
     event.pointer("/merge_group/base_ref")?.as_str()?.strip_prefix("refs/heads/").map(str::to_owned)
+}
+
+/// The same of a branch of a merge queue, of which a push does not tell more: `refs/heads/gh-readonly-queue/main/pr-7-<commit>`.
+fn queued_for(reference: &str) -> Option<String> {
+    let (branch, _) = reference.strip_prefix(QUEUED)?.rsplit_once("/pr-")?;
+    Some(branch.to_owned())
 }
 
 fn run_url(environment: &Environment) -> Option<String> {
@@ -233,6 +249,21 @@ mod tests {
         let group = |base| json!({"merge_group": {"head_sha": "group", "base_ref": base}});
         assert_eq!(of(group("refs/heads/release/1")).as_deref(), Some("release/1"));
         assert_eq!([of(group("release")), of(json!({}))], [None, None]);
+    }
+
+    #[test]
+    fn a_push_of_a_merge_queues_branch_goes_where_its_name_says() {
+        for (reference, expected) in [
+            ("refs/heads/gh-readonly-queue/main/pr-7-0123", Some("main")),
+            ("refs/heads/gh-readonly-queue/release/pr-1/pr-7-0123", Some("release/pr-1")),
+            ("refs/heads/gh-readonly-queue/main", None),
+            ("refs/heads/main", None),
+        ] {
+            let of_it = [("GITHUB_EVENT_NAME", "push"), ("GITHUB_REF", reference)];
+            let environment = container().into_iter().filter(|(name, _)| *name != "GITHUB_BASE_REF").chain(of_it);
+            let context = Context::new(&environment.collect(), Path::new("/"), &json!({}));
+            assert_eq!((context.base_branch.as_deref(), context.is_queued()), (expected, reference.contains("queue")));
+        }
     }
 
     #[test]

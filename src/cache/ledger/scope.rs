@@ -22,8 +22,6 @@ const PULL_REQUEST: &str = "pull/";
 
 /// The same of a merge queue's runs.
 const MERGE_QUEUE: &str = "merge_group/";
-/// Where GitHub puts what is in a merge queue. Nobody else can push there.
-const QUEUED: &str = "refs/heads/gh-readonly-queue/";
 
 /// The builds that write the same ledgers: a part of a ledger's key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -67,10 +65,9 @@ impl Scope {
         if !context.on_runner {
             return Self::Local;
         }
-        let is_queued = context.reference.as_deref().is_some_and(|reference| reference.starts_with(QUEUED));
         let event = context.event.as_deref().unwrap_or("unknown");
         // GitHub pushes a merge queue's branch: a workflow on every push runs for it as well.
-        let event = if is_queued { "merge_group" } else { event };
+        let event = if context.is_queued() { "merge_group" } else { event };
         let is_branch_or_tag =
             |reference: &&String| reference.starts_with("refs/heads/") || reference.starts_with("refs/tags/");
         match (&context.repository, context.reference.as_ref().filter(is_branch_or_tag)) {
