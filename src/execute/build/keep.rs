@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::DateTime;
 use futures_util::future::join_all;
 use tokio::sync::Mutex;
 
 use super::buildkit::{IMAGE_DIGEST, OFFER_STORE, directories, import, services};
 use super::cached::{Cached, NotSolved};
+use super::hits::has_any_since;
 use super::{Built, Ended, Execution, cache_to};
 use crate::buildkit::gateway::Gateway;
 use crate::buildkit::session::filesync::FileSyncService;
@@ -18,7 +20,7 @@ use crate::cache::records::{Digest, Offer, Records, RecordsError};
 use crate::engine::{Engine, Parents};
 use crate::error::chain;
 use crate::outcome::advise::KEEPING;
-use crate::outcome::build::{ImageOutcome, ImageResult, Interval, OperationKind, OperationOutcome};
+use crate::outcome::build::{ImageOutcome, ImageResult, Interval, OperationKind, OperationOutcome, StepOutcome};
 use crate::plan::build::keep::{Capture, Keep, KeptStage, Method};
 use crate::plan::build::{BuildPlan, How, Local, PlannedBuild};
 use crate::project::target::Target;
@@ -163,11 +165,24 @@ async fn keep(
 ) -> Kept {
     // A stage may have changed although the image is the same.
     let known = is_known(build, outcome) && !outcome.has_uncached_steps() && !to_registry;
-    if known && !build.keep.as_ref().is_some_and(|keep| keep.lacks_stages) {
+    if known && !lacks_a_stage(index, build, with, outcome) {
         return Kept::Known;
     }
     let kept = images(index, build, with, outcome, offer_served).await;
     if known { all_or_known(kept) } else { kept }
+}
+
+/// Whether a stage is not there as an image and the builder may hold it: a solve of what it does not hold begins to run it.
+fn lacks_a_stage(index: usize, build: &PlannedBuild, with: &Execution<'_>, outcome: &ImageOutcome) -> bool {
+    let missing = build.keep.as_ref().map(|keep| keep.missing_stages.as_slice()).unwrap_or_default();
+    let may_be_there = |stage: &String| {
+        let steps = outcome.steps.iter().filter(|step| step.stage.as_ref() == Some(stage));
+        let steps: Vec<StepOutcome> = steps.cloned().collect();
+        let has_any = |records| has_any_since(&steps, records, DateTime::UNIX_EPOCH, with.masks(index));
+        // A stage without a name cannot be told by it.
+        steps.is_empty() || with.builder_before.is_none_or(has_any)
+    };
+    missing.iter().any(may_be_there)
 }
 
 /// What was tried to be kept of a build of which the ledger knows the image. If not all of it could be, the ledger stays as it is, and
