@@ -131,6 +131,12 @@ impl<'a> Targets<'a> {
                 staying.extend(made.map(|id| (id.clone(), cache.name.text.clone())));
             }
         }
+        // What was pushed to several repositories has a digest of each, and its ledger knows one of them.
+        for image in self.survey.images.iter().filter(|image| image.tags.is_empty()) {
+            let Some(repositories) = going.predecessors.get_mut(&image.id) else { continue };
+            let digests = names_of(image).into_iter().filter_map(|name| Some(name.reference?.repository()));
+            repositories.extend(digests.filter(|name| self.going.repositories.contains(name)).map(Some));
+        }
         let predecessors = (&mut self.going.predecessors, going.predecessors);
         for (of, noted) in [(&mut self.going.images, going.images), predecessors] {
             for (id, repositories) in noted {

@@ -2,7 +2,7 @@
 //! repository would go.
 
 use super::{Cleared, exists};
-use crate::support::{Action, Images, Registry, command, docker, on_every_engine};
+use crate::support::{Action, Images, Registry, command, docker, on_every_engine, unique};
 
 on_every_engine!(a_tag_that_is_kept_does_not_go_with_a_name_by_digest, |engine| {
     let _images = Images::since_now(engine);
@@ -36,4 +36,22 @@ on_every_engine!(a_tag_that_is_kept_does_not_go_with_a_name_by_digest, |engine| 
     assert_eq!(run.output("verified"), "true", "{}", run.stdout);
     let names = docker(engine, &["images", "--digests", "--format", "{{.Repository}}@{{.Digest}} {{.Tag}}"]);
     assert!(!names.contains(&app), "{names}");
+});
+
+on_every_engine!(what_two_repositories_named_goes_with_both, |engine| {
+    let _images = Images::since_now(engine);
+    let it = Cleared::new();
+    let registry = Registry::beside(engine);
+    let tags = ["one", "two"].map(|name| format!("{}/org/{name}:1", registry.host()));
+    let build = || {
+        let push = Action::new(engine, it.project.path()).input("tags", &tags.join("\n")).input("push", "true");
+        registry.known_to(push).input("remove-superseded", "false").run().expect_code(0).output("image-id").to_owned()
+    };
+    let first = build();
+    it.project.write("marker", unique("again"));
+    assert_ne!(build(), first);
+    let run = it.clear(engine).input("scope", "images").input("tags", &tags.join("\n")).run().expect_code(0);
+    assert_eq!(run.output("verified"), "true", "{}", run.stdout);
+    let left = command(engine).args(["image", "inspect", &first]).output().unwrap();
+    assert!(!left.status.success(), "{}", String::from_utf8_lossy(&left.stdout));
 });

@@ -161,6 +161,22 @@ fn a_digest_of_the_cleared_repository_is_no_name_of_a_predecessor() {
 }
 
 #[test]
+fn a_predecessor_of_several_repositories_goes_with_all_of_them() {
+    // The project's images are `app:latest` and `ghcr.io/org/web:1`.
+    let [app, web, other] = ["app", "ghcr.io/org/web", "other"].map(|of| format!("{of}@{}", id(9)));
+    let pushed = |to: &[&String]| Image { digests: to.iter().copied().cloned().collect(), ..image(2, &[]) };
+    let with = |to: &[&String]| survey(vec![ledger(1, "a", Some("app"), &[2]), pushed(to)]);
+    assert_eq!(
+        decisions(&request(&[]), &with(&[&app, &web]))[..2],
+        [format!("remove  {app}  (20.0 MB)"), format!("remove  {web}")]
+    );
+    assert_eq!(
+        decisions(&request(&[]), &with(&[&app, &other]))[0],
+        format!("untag   {app}  (the image stays as {other})")
+    );
+}
+
+#[test]
 fn a_cache_of_a_key_goes_with_an_image_that_it_names() {
     let caches = || {
         vec![
