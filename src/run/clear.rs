@@ -13,7 +13,7 @@ mod registry;
 use super::Run;
 use crate::engine::Engine;
 use crate::inputs::{ClearInputs, ClearScope, ClearSource};
-use crate::outcome::clear::{ClearOutcome, Fate, ItemOutcome, PlaceOutcome};
+use crate::outcome::clear::{ClearOutcome, Fate, ItemOutcome, Place, PlaceOutcome};
 use crate::plan::clear::ProjectImages;
 use crate::project::compose::{LoadRequest, load};
 use crate::runner::ExitCode;
@@ -38,7 +38,13 @@ pub(super) async fn clear(run: &Run, inputs: &ClearInputs) -> ExitCode {
 
 /// Tells of a cancelled run that does not end what is known: these items, and `why` there is no more.
 pub(super) fn give_up(run: &Run, inputs: &ClearInputs, items: Vec<ItemOutcome>, why: &str) {
-    let mut outcome = ClearOutcome { items, ..cancelled(inputs) };
+    let mut outcome = cancelled(inputs);
+    // What the engine freed nobody has measured.
+    let is_engines =
+        |item: &ItemOutcome| matches!(item.place, Place::Images | Place::Stages | Place::Ledgers | Place::Builder);
+    let (engines, elsewhere) = items.into_iter().partition(is_engines);
+    outcome.items = engines;
+    outcome.add(PlaceOutcome { items: elsewhere, ..PlaceOutcome::default() });
     outcome.warnings.push(why.to_owned());
     outcome.duration = run.started.elapsed();
     run.report_clear(&outcome, &inputs.common);
@@ -183,7 +189,14 @@ async fn project_images(run: &Run, source: &ClearSource, engine: Option<&Engine>
 /// Tells what became of an item, as soon as it is known. Names come from whoever made them.
 fn tell(run: &Run, item: &ItemOutcome) {
     run.console.passthrough(&progress(item));
-    run.so_far().items.insert((item.place, item.name.clone(), item.id.clone()), item.clone());
+    let items = &mut run.so_far().items;
+    // Of an image the second survey may say something else.
+    let told_before =
+        |told: &&mut ItemOutcome| (told.place, &told.name, &told.id) == (item.place, &item.name, &item.id);
+    match items.iter_mut().filter(|_| item.id.is_some()).find(told_before) {
+        Some(told) => told.clone_from(item),
+        None => items.push(item.clone()),
+    }
 }
 
 /// The outcome of a dry run, told.

@@ -7,7 +7,6 @@ mod github;
 mod report;
 mod secrets;
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::inputs::{Inputs, RawInputs, cli, parse};
 use crate::outcome::build::ImageOutcome;
-use crate::outcome::clear::{ItemOutcome, Place};
+use crate::outcome::clear::ItemOutcome;
 use crate::runner::{
     Annotation, Cancellation, Console, Context, Environment, ExitCode, FileCommands, Level, Signal, mask, trace_to,
 };
@@ -64,8 +63,8 @@ struct Run {
 struct SoFar {
     /// The images that are to be built, with what became of them.
     images: Vec<ImageOutcome>,
-    /// What was cleared, or not, by place, name and id: of one the second survey may say something else.
-    items: BTreeMap<(Place, String, Option<String>), ItemOutcome>,
+    /// What was cleared, or not.
+    items: Vec<ItemOutcome>,
     /// Whether outputs and summary are written.
     reported: bool,
 }
@@ -137,7 +136,7 @@ impl Run {
         if !so_far.reported {
             match inputs {
                 Inputs::Build(inputs) => build::give_up(self, inputs, so_far.images, NO_ANSWER),
-                Inputs::Clear(inputs) => clear::give_up(self, inputs, so_far.items.into_values().collect(), NO_ANSWER),
+                Inputs::Clear(inputs) => clear::give_up(self, inputs, so_far.items, NO_ANSWER),
             }
         }
         self.cancelled_code()

@@ -3,7 +3,7 @@
 mod faults;
 mod logins;
 
-use crate::support::{Action, Finished, Images, Project, Registry, command, docker, on_every_engine, unique};
+use crate::support::{Action, Finished, Images, Project, Registry, command, docker, engine, on_every_engine, unique};
 
 fn project(marker: &str) -> Project {
     Project::new(&[("Dockerfile", "FROM busybox:1.36\nCOPY marker /\nRUN cat /marker > /copy\n"), ("marker", marker)])
@@ -79,6 +79,31 @@ on_every_engine!(what_was_pushed_to_two_repositories_goes_when_it_is_replaced, |
     assert!(images.dangling().is_empty(), "{:?}", images.dangling());
     images.remove(&tags);
 });
+
+#[test]
+fn what_was_pushed_to_two_repositories_keeps_both_digests_while_a_container_uses_it_engine_28_graph() {
+    let engine = &engine("28-graph");
+    let registry = Registry::beside(engine);
+    let images = Images::since_now(engine);
+    let project = project(&unique("used"));
+    let tags = ["one", "two"].map(|name| format!("{}/{name}/{}:1", registry.host(), unique("app")));
+    let build = || {
+        let action = Action::new(engine, project.path()).input("tags", &tags.join("\n")).input("push", "true");
+        registry.known_to(action).run().expect_code(0).output("image-id").to_owned()
+    };
+    let first = build();
+    let container = docker(engine, &["create", &first]);
+    project.write("marker", unique("again"));
+    assert_ne!(build(), first);
+    let digests = docker(engine, &["image", "inspect", "--format", "{{len .RepoDigests}}", &first]);
+    assert_eq!(digests, "2");
+    docker(engine, &["rm", &container]);
+    project.write("marker", unique("and again"));
+    build();
+    let left = command(engine).args(["image", "inspect", &first]).output().unwrap();
+    assert!(!left.status.success(), "it goes with the next build: {}", String::from_utf8_lossy(&left.stdout));
+    images.remove(&tags);
+}
 
 on_every_engine!(what_is_not_pushed_is_named_and_what_was_built_stays, |engine| {
     let mut registry = Registry::beside(engine);

@@ -24,10 +24,17 @@ pub(super) fn made_after(records: &[Dated], time: DateTime<Utc>) -> bool {
     steps.all(|dated| dated.created_at.is_some_and(|created_at| created_at > time))
 }
 
+/// Whether the builder holds any step.
+pub(super) fn has_steps(records: &[Dated]) -> bool {
+    records.iter().any(|dated| made_by(&dated.record, &Masks::NONE).is_some())
+}
+
 /// Whether the builder holds what may be one of these steps, made after a time by whoever. `masks` are those of the steps' build.
 pub fn has_any_since(steps: &[StepOutcome], records: &[Dated], time: DateTime<Utc>, masks: &Masks) -> bool {
     let is_new = |dated: &&Dated| dated.created_at.is_none_or(|created_at| created_at > time);
-    let mut new = records.iter().filter(is_new).filter_map(|dated| made_by(&dated.record, masks));
+    let told =
+        |dated: &'_ Dated| Some((dated.record.description.contains(['$', '\\']), made_by(&dated.record, masks)?));
+    let mut new = records.iter().filter(is_new).filter_map(told);
     let texts: BTreeSet<String> = steps.iter().map(|step| plain(&step.instruction)).collect();
     // The builder has other words for these: lists of arguments, heredocs, what it took from a cache, other shells.
     let is_put_otherwise = |step: &StepOutcome| {
@@ -35,8 +42,11 @@ pub fn has_any_since(steps: &[StepOutcome], records: &[Dated], time: DateTime<Ut
         text.contains("<<") || text.strip_prefix("RUN ").is_some_and(|command| command.trim_start().starts_with('['))
     };
     let any = steps.iter().any(is_put_otherwise);
-    let may_be_any = |made_by: &str| ["imported ", "mount / from exec "].iter().any(|start| made_by.starts_with(start));
-    new.any(|made_by| any || texts.contains(&made_by) || may_be_any(&made_by))
+    // `fileop target` is every copy before BuildKit 0.11 (`solver/llbsolver/file/refmanager.go`).
+    let unknown = ["imported ", "mount / from exec ", "fileop target"];
+    let may_be_any = |made_by: &str| unknown.iter().any(|start| made_by.starts_with(start));
+    // A record has a command as it was written, and the step's name has the values of its variables.
+    new.any(|(has_variables, made_by)| any || has_variables || texts.contains(&made_by) || may_be_any(&made_by))
 }
 
 /// What the builder had before a build.
@@ -216,7 +226,8 @@ mod tests {
         assert!(since("COPY $VERSION /a", &[made("[2/3] COPY two /a", 5)]), "values are masked in both");
         assert!(since("RUN [\"make\"]", &[new]), "it may be this one");
         assert!(since("RUN make", &[made("mount / from exec /bin/sh -c make", 5)]));
-        for unknown in ["imported sha256:0123", "mount / from exec /bin/bash -c make"] {
+        let written = "mount / from exec /bin/sh -c wget /$V";
+        for unknown in ["imported sha256:0123", "mount / from exec /bin/bash -c make", "fileop target", written] {
             assert!(since("RUN make", &[made(unknown, 5)]), "it may be any: {unknown}");
         }
         assert!(!since("RUN make", &[made("mount / from exec /bin/sh -c make all", 5)]));

@@ -2,13 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::DateTime;
 use futures_util::future::join_all;
 use tokio::sync::Mutex;
 
 use super::buildkit::{IMAGE_DIGEST, OFFER_STORE, directories, import, services};
 use super::cached::{Cached, NotSolved};
-use super::hits::has_any_since;
+use super::hits::has_steps;
 use super::{Built, Ended, Execution, cache_to};
 use crate::buildkit::gateway::Gateway;
 use crate::buildkit::session::filesync::FileSyncService;
@@ -20,7 +19,7 @@ use crate::cache::records::{Digest, Offer, Records, RecordsError};
 use crate::engine::{Engine, Parents};
 use crate::error::chain;
 use crate::outcome::advise::KEEPING;
-use crate::outcome::build::{ImageOutcome, ImageResult, Interval, OperationKind, OperationOutcome, StepOutcome};
+use crate::outcome::build::{ImageOutcome, ImageResult, Interval, OperationKind, OperationOutcome};
 use crate::plan::build::keep::{Capture, Keep, KeptStage, Method};
 use crate::plan::build::{BuildPlan, How, Local, PlannedBuild};
 use crate::project::target::Target;
@@ -165,7 +164,7 @@ async fn keep(
 ) -> Kept {
     // A stage may have changed although the image is the same.
     let known = is_known(build, outcome) && !outcome.has_uncached_steps() && !to_registry;
-    if known && !lacks_a_stage(index, build, with, outcome) {
+    if known && !lacks_a_stage(build, with) {
         return Kept::Known;
     }
     let kept = images(index, build, with, outcome, offer_served).await;
@@ -173,16 +172,8 @@ async fn keep(
 }
 
 /// Whether a stage is not there as an image and the builder may hold it: a solve of what it does not hold begins to run it.
-fn lacks_a_stage(index: usize, build: &PlannedBuild, with: &Execution<'_>, outcome: &ImageOutcome) -> bool {
-    let missing = build.keep.as_ref().map(|keep| keep.missing_stages.as_slice()).unwrap_or_default();
-    let may_be_there = |stage: &String| {
-        let steps = outcome.steps.iter().filter(|step| step.stage.as_ref() == Some(stage));
-        let steps: Vec<StepOutcome> = steps.cloned().collect();
-        let has_any = |records| has_any_since(&steps, records, DateTime::UNIX_EPOCH, with.masks(index));
-        // A stage without a name cannot be told by it.
-        steps.is_empty() || with.builder_before.is_none_or(has_any)
-    };
-    missing.iter().any(may_be_there)
+fn lacks_a_stage(build: &PlannedBuild, with: &Execution<'_>) -> bool {
+    build.keep.as_ref().is_some_and(|keep| keep.lacks_stages) && with.builder_before.is_none_or(has_steps)
 }
 
 /// What was tried to be kept of a build of which the ledger knows the image. If not all of it could be, the ledger stays as it is, and
@@ -325,7 +316,10 @@ impl Keeper<'_> {
     async fn records(&self, capture: &Capture) -> Result<(String, Records), KeepError> {
         match self.solve(capture, self.offer).await {
             // A record that was offered leads to us for its layers, and the builder may have them by itself.
-            Err(KeepError::NotServed(_)) if self.offer.is_some() => self.solve(capture, None).await,
+            Err(missing @ KeepError::NotServed(_)) if self.offer.is_some() => match self.solve(capture, None).await {
+                Err(KeepError::NotCached) => Err(missing),
+                solved => solved,
+            },
             solved => solved,
         }
     }

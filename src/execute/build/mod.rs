@@ -73,7 +73,7 @@ pub struct Execution<'a> {
     pub workspace: &'a Path,
     /// Ends every build.
     pub cancelled: &'a CancellationToken,
-    /// Hears of each image, by its index, once it is built or not. What is found out of it after that it is not told.
+    /// Hears of each image, by its index: once it is built or not, and once it is known where its steps came from.
     pub on_ended: &'a (dyn Fn(usize, &ImageOutcome) + Sync),
     /// Where progress goes.
     pub progress: mpsc::UnboundedSender<Progress>,
@@ -137,7 +137,11 @@ pub async fn execute(plan: &BuildPlan, with: &Execution<'_>) -> Vec<Built> {
                     ended(&outcome);
                     Ended { outcome, offer_served: false }
                 }
-                None => one(index, build, with, ended).await,
+                None => {
+                    let all = one(index, build, with, ended).await;
+                    (with.on_ended)(index, &all.outcome);
+                    all
+                }
             }
         }
     });

@@ -48,8 +48,8 @@ pub struct Keep {
     pub key: LedgerKey,
     /// The image that the ledger knows: if the build gives it again and has run nothing, nothing follows.
     pub known: Option<String>,
-    /// Stages that are not there as images, of a build that the ledger knows: removed by hand, or not wanted before.
-    pub missing_stages: Vec<String>,
+    /// Whether a stage is not there as an image: removed by hand, or not wanted before.
+    pub lacks_stages: bool,
     /// The images of the engine that the build stands on: the records are to be found by all of their keys.
     pub bases: Vec<BaseImage>,
     /// The records of the image itself.
@@ -112,14 +112,12 @@ pub(super) fn plan(
         .collect();
     // A stage whose records a registry has is not made an image of: that would fetch layers that nobody needs.
     let elsewhere = matches!(cache.offered, Some(CacheSource::Registry | CacheSource::Mixed));
-    let missing = |complete: &Complete| {
-        let missing = stages.iter().map(|stage| &stage.name).filter(|name| !complete.stages.contains(*name));
-        missing.cloned().collect()
-    };
+    let lacks_stages =
+        |complete: &Complete| !elsewhere && stages.iter().any(|stage| !complete.stages.contains(&stage.name));
     Some(Keep {
         key: key.clone(),
         known: cache.complete.as_ref().map(|complete| complete.image_id.clone()),
-        missing_stages: cache.complete.as_ref().filter(|_| !elsewhere).map(missing).unwrap_or_default(),
+        lacks_stages: cache.complete.as_ref().is_some_and(lacks_stages),
         bases: cache.bases.clone(),
         final_image: final_image(request, store, &capture_name(), &StageLabel::new(key, CAPTURE)),
         stages,

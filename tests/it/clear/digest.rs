@@ -50,8 +50,11 @@ on_every_engine!(what_two_repositories_named_goes_with_both, |engine| {
     let first = build();
     it.project.write("marker", unique("again"));
     assert_ne!(build(), first);
+    let inspected = || command(engine).args(["image", "inspect", &first]).output().unwrap();
+    // The containerd image store keeps nothing without a name.
+    assert!(engine.has_containerd_store() || inspected().status.success());
     let run = it.clear(engine).input("scope", "images").input("tags", &tags.join("\n")).run().expect_code(0);
     assert_eq!(run.output("verified"), "true", "{}", run.stdout);
-    let left = command(engine).args(["image", "inspect", &first]).output().unwrap();
+    let left = inspected();
     assert!(!left.status.success(), "{}", String::from_utf8_lossy(&left.stdout));
 });
