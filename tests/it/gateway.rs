@@ -109,7 +109,7 @@ on_every_engine!(one_gateway_reads_the_configs_of_several_local_images, |engine|
         let missing = gateway.config("docker.io/watchparty-cache/capture:missing").await;
         assert!(!matches!(missing, Ok(Some(_))), "{missing:?}");
         // The engines of these tests reach no registry.
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     });
     docker(engine, &["image", "rm", &name, &capture]);
 });
@@ -152,7 +152,7 @@ fn a_gateway_whose_engine_is_gone_says_so_at_once_engine_28_graph() {
         for _ in 0..2 {
             gateway.config("docker.io/library/busybox:1.36").await.unwrap_err();
         }
-        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
     });
 }
 
