@@ -26,7 +26,7 @@ use crate::project::target::Target;
 pub(super) const IMAGE_DIGEST: &str = "containerimage.digest";
 
 /// The name of the content store that records are offered from.
-pub(super) const OFFER_STORE: &str = "watchparty-cache";
+const OFFER_STORE: &str = "watchparty-cache";
 
 /// A solve and what its session serves.
 #[derive(Clone, Copy)]
@@ -110,13 +110,10 @@ async fn open<'a>(build: &PlannedBuild, request: Request<'_>, with: &Execution<'
     };
     let files = FileSyncService::new(directories(request.locals));
     let transferred = files.transferred();
-    let offered =
-        build.offer.as_ref().map(|offer| ContentStore::serving_with(offer.blobs.clone(), with.layers.clone()));
+    let (offered, stores) = offered(build.offer.as_deref(), with);
     let services = services(&build.target, files, with).map_err(|error| {
         ImageResult::Failed(Failure { help: Some(error.help().to_owned()), ..internal(&chain(&error)) })
     })?;
-    let stores =
-        offered.iter().cloned().fold(ContentStores::default(), |stores, store| stores.with(OFFER_STORE, store));
     let services = services.with_content(stores);
     let (services, sent) = match is_remote(request.request) {
         true => {
@@ -179,6 +176,13 @@ async fn solve_once_or_twice(
         }
         Ok(_) | Err(_) => attempt,
     }
+}
+
+/// The store that records are offered from, if any are, and the stores of a session with it.
+pub(super) fn offered(offer: Option<&Offer>, with: &Execution<'_>) -> (Option<ContentStore>, ContentStores) {
+    let store = offer.map(|offer| ContentStore::serving_with(offer.blobs.clone(), with.layers.clone()));
+    let stores = store.iter().cloned().fold(ContentStores::default(), |stores, store| stores.with(OFFER_STORE, store));
+    (store, stores)
 }
 
 /// A solve that is ended, by its token, when the builder asks for a layer that nobody has: the engine would ask for it again and

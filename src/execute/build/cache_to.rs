@@ -10,11 +10,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::Execution;
-use super::buildkit::{OFFER_STORE, directories, import, services};
+use super::buildkit::{directories, import, offered, services};
 use super::cached::{Cached, NotSolved};
 use super::keep::Kept;
 use crate::buildkit::session::filesync::FileSyncService;
-use crate::buildkit::session::{ContentStore, ContentStores, Missing, Session, SshError};
+use crate::buildkit::session::{Missing, Session, SshError};
 use crate::buildkit::solve::{SolveError, SolveRequest};
 use crate::buildkit::{BuildKitError, Connection};
 use crate::cache::ledger::CachedImage;
@@ -176,8 +176,7 @@ impl Writer<'_> {
     }
 
     async fn solve(&self, request: &SolveRequest, offer: Option<&Offer>) -> Result<(), CacheToError> {
-        let offered = offer.map(|offer| ContentStore::serving_with(offer.blobs.clone(), self.with.layers.clone()));
-        let stores = offered.iter().cloned().fold(ContentStores::default(), |all, store| all.with(OFFER_STORE, store));
+        let (offered, stores) = offered(offer, self.with);
         let files = FileSyncService::new(directories(self.locals));
         let services = services(&self.build.target, files, self.with).map_err(CacheToError::Ssh)?;
         let session = Session::open(self.connection, services.with_content(stores), self.shared_key).await;

@@ -23,7 +23,6 @@ pub(super) enum NotSolved {
 }
 
 /// What a solve is done with, besides its request.
-#[derive(Clone, Copy)]
 pub(super) struct Cached<'a> {
     /// The build that it belongs to.
     pub(super) index: usize,

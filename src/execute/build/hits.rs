@@ -32,8 +32,7 @@ pub(super) fn has_steps(records: &[Dated]) -> bool {
 /// Whether the builder holds what may be one of these steps, made after a time by whoever. `masks` are those of the steps' build.
 pub fn has_any_since(steps: &[StepOutcome], records: &[Dated], time: DateTime<Utc>, masks: &Masks) -> bool {
     let is_new = |dated: &&Dated| dated.created_at.is_none_or(|created_at| created_at > time);
-    let told =
-        |dated: &'_ Dated| Some((dated.record.description.contains(['$', '\\']), made_by(&dated.record, masks)?));
+    let told = |dated: &Dated| Some((dated.record.description.contains(['$', '\\']), made_by(&dated.record, masks)?));
     let mut new = records.iter().filter(is_new).filter_map(told);
     let texts: BTreeSet<String> = steps.iter().map(|step| plain(&step.instruction)).collect();
     // The builder has other words for these: lists of arguments, heredocs, what it took from a cache, other shells.

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tokio::sync::Mutex;
 
-use super::buildkit::{IMAGE_DIGEST, OFFER_STORE, directories, import, services};
+use super::buildkit::{IMAGE_DIGEST, directories, import, offered, services};
 use super::cached::{Cached, NotSolved};
 use super::hits::has_steps;
 use super::{Built, Ended, Execution, cache_to};
 use crate::buildkit::gateway::Gateway;
 use crate::buildkit::session::filesync::FileSyncService;
-use crate::buildkit::session::{ContentStore, ContentStores, Missing, Session, SshError};
+use crate::buildkit::session::{ContentStore, Missing, Session, SshError};
 use crate::buildkit::solve::{SolveError, SolveRequest};
 use crate::buildkit::{BuildKitError, Connection};
 use crate::cache::ledger::{CachedImage, ImageId, Role};
@@ -300,9 +300,7 @@ impl Keeper<'_> {
     /// same session leads to records that no other build can use (`source/local`, `CacheKey`).
     async fn session(&self, capture: &Capture, offer: Option<&Offer>) -> Result<Open, KeepError> {
         let written = ContentStore::accepting();
-        let offered = offer.map(|offer| ContentStore::serving_with(offer.blobs.clone(), self.with.layers.clone()));
-        let mut stores =
-            offered.iter().cloned().fold(ContentStores::default(), |stores, store| stores.with(OFFER_STORE, store));
+        let (offered, mut stores) = offered(offer, self.with);
         if let Method::Export { store } = &capture.method {
             stores = stores.with(store, written.clone());
         }
