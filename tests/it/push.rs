@@ -3,7 +3,9 @@
 mod faults;
 mod logins;
 
-use crate::support::{Action, Finished, Images, Project, Registry, command, docker, engine, on_every_engine, unique};
+use crate::support::{
+    Action, Engine, Finished, Images, Project, Registry, command, docker, engine, on_every_engine, unique,
+};
 
 fn project(marker: &str) -> Project {
     Project::new(&[("Dockerfile", "FROM busybox:1.36\nCOPY marker /\nRUN cat /marker > /copy\n"), ("marker", marker)])
@@ -62,15 +64,22 @@ on_every_engine!(every_tag_is_in_the_registry_under_the_digest_that_is_told, |en
     docker(engine, &["image", "rm", "-f", &tags[0]]);
 });
 
+fn in_two_repositories(registry: &Registry) -> [String; 2] {
+    ["one", "two"].map(|name| format!("{}/{name}/{}:1", registry.host(), unique("app")))
+}
+
+/// The id of an image that is built and pushed.
+fn pushed(engine: &Engine, registry: &Registry, project: &Project, tags: &[String]) -> String {
+    let action = Action::new(engine, project.path()).input("tags", &tags.join("\n")).input("push", "true");
+    registry.known_to(action).run().expect_code(0).output("image-id").to_owned()
+}
+
 on_every_engine!(what_was_pushed_to_two_repositories_goes_when_it_is_replaced, |engine| {
     let registry = Registry::beside(engine);
     let images = Images::since_now(engine);
     let project = project(&unique("replaced"));
-    let tags = ["one", "two"].map(|name| format!("{}/{name}/{}:1", registry.host(), unique("app")));
-    let build = || {
-        let action = Action::new(engine, project.path()).input("tags", &tags.join("\n")).input("push", "true");
-        registry.known_to(action).run().expect_code(0).output("image-id").to_owned()
-    };
+    let tags = in_two_repositories(&registry);
+    let build = || pushed(engine, &registry, &project, &tags);
     let first = build();
     project.write("marker", unique("again"));
     assert_ne!(build(), first);
@@ -86,11 +95,8 @@ fn what_was_pushed_to_two_repositories_keeps_both_digests_while_a_container_uses
     let registry = Registry::beside(engine);
     let images = Images::since_now(engine);
     let project = project(&unique("used"));
-    let tags = ["one", "two"].map(|name| format!("{}/{name}/{}:1", registry.host(), unique("app")));
-    let build = || {
-        let action = Action::new(engine, project.path()).input("tags", &tags.join("\n")).input("push", "true");
-        registry.known_to(action).run().expect_code(0).output("image-id").to_owned()
-    };
+    let tags = in_two_repositories(&registry);
+    let build = || pushed(engine, &registry, &project, &tags);
     let first = build();
     let container = docker(engine, &["create", &first]);
     project.write("marker", unique("again"));
